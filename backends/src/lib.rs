@@ -1,0 +1,103 @@
+//! Scenarios on clusters of real blockchain nodes, run as ordinary cargo tests.
+//!
+//! ```ignore
+//! // tests/scenarios.rs, with `harness = false` in its [[test]] section
+//! use logos_scenario::prelude::*;
+//!
+//! #[scenario(validators = 3, executors = 2, duration = "90s")]
+//! async fn transactions_are_included(run: &mut Run) -> Result {
+//!     run.transactions_with(|tx| tx.rate(5).users(20)).expect_consensus_liveness();
+//!     run.drive().await
+//! }
+//!
+//! logos_scenario::main!(program = Devnode::at(env!("CARGO_BIN_EXE_devnode")));
+//! ```
+//!
+//! The attribute registers the function; [`main!`] collects all of them, deploys a cluster for each,
+//! drives what the body registered, judges what it expects, and reports an ordinary cargo test. The same
+//! plan can be built by hand with [`ScenarioBuilder`] and run with a [`Deployer`]:
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use logos_scenario::{Deployer, LocalDeployer, ScenarioBuilder, ScenarioBuilderExt};
+//!
+//! # async fn by_hand() -> Result<(), Box<dyn std::error::Error>> {
+//! let scenario = ScenarioBuilder::topology_with(|t| t.network_star().validators(3).executors(2))
+//!     .wallets(50)
+//!     .transactions_with(|txs| txs.rate(5).users(20))
+//!     .expect_consensus_liveness()
+//!     .with_run_duration(Duration::from_secs(90))
+//!     .build()?;
+//! let runner = LocalDeployer::default().deploy(&scenario).await?;
+//! let report = runner.run(&scenario).await?;
+//! println!("{report}");
+//! runner.teardown().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! This crate is the front door: it re-exports the runtime, holds the backends behind features, and lists
+//! them once, in [`backends`].
+
+pub use logos_scenario_runtime::*;
+
+pub mod env;
+#[cfg(feature = "local")]
+mod local;
+#[cfg(feature = "local")]
+pub use local::LocalDeployer;
+
+/// All backends of this build, in the order in which messages name them.
+#[must_use]
+pub fn backends() -> Vec<Backend> {
+    vec![
+        #[cfg(feature = "local")]
+        Backend::new(LocalDeployer::default()),
+    ]
+}
+
+/// All settings, those of the runtime first: the table in the README.
+pub fn settings() -> impl Iterator<Item = &'static logos_scenario_runtime::env::Setting> {
+    logos_scenario_runtime::env::SETTINGS.iter().chain(env::SETTINGS)
+}
+
+/// Makes a test target run its scenarios: the last line of a file whose `[[test]]` section says
+/// `harness = false`.
+///
+/// `program` is the [`NodeProgram`] that all its clusters run.
+///
+/// ```ignore
+/// logos_scenario::main!(program = Devnode::at(env!("CARGO_BIN_EXE_devnode")));
+/// ```
+#[macro_export]
+macro_rules! main {
+    (program = $program:expr $(,)?) => {
+        fn main() -> ::std::process::ExitCode {
+            $crate::__private::harness(::core::module_path!(), $program)
+        }
+
+        // Under `harness = true` the `#[test]` below exists and takes the place of the glob's item, so
+        // that its panic is a compile error; otherwise the empty one is called.
+        mod __scenario_harness {
+            pub(super) const fn __scenario_harness_probe() {}
+        }
+        #[allow(unused_imports, reason = "shadowed where the target has a harness")]
+        use __scenario_harness::*;
+        #[::core::prelude::v1::test]
+        const fn __scenario_harness_probe() {
+            panic!("this test target uses `logos_scenario::main!()`: add `harness = false` to its [[test]] section in Cargo.toml")
+        }
+        const _: () = __scenario_harness_probe();
+    };
+}
+
+/// What the attribute's expansion and [`main!`] name.
+#[doc(hidden)]
+pub mod __private {
+    pub use logos_scenario_runtime::__private::*;
+
+    /// Runs all scenarios of the program on the backends of this build.
+    pub fn harness(main_crate: &str, program: impl crate::NodeProgram) -> std::process::ExitCode {
+        logos_scenario_runtime::harness::main(main_crate, program, &crate::backends())
+    }
+}

@@ -1,0 +1,251 @@
+//! What a plan becomes on this machine, as data: loopback addresses, bindings, commands. Nothing is
+//! touched here.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use logos_scenario_runtime::deployer::{ClusterDescription, NodeEndpoints};
+use logos_scenario_runtime::plan::{Binding, Bindings, Plan, PlannedNode, Protocol};
+
+use crate::env::{LOG_FILTER, LOG_LEVEL, Settings};
+
+/// The most nodes that one cluster can have.
+pub(super) const MAX_NODES: usize = 200;
+
+/// A `127.a.b.0/24` that is one cluster's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Subnet {
+    a: u8,
+    b: u8,
+}
+
+impl Subnet {
+    /// One of the 65,024 subnets, chosen by any number. `127.0.x.y` is left to others: it is where programs listen
+    /// that know of one loopback address only, and where resolvers are.
+    pub(super) fn choose(number: u64) -> Self {
+        let index = number % (254 * 256);
+        let [b, a, ..] = index.to_le_bytes();
+        Self { a: a + 1, b }
+    }
+
+    /// Whoever listens here holds the subnet.
+    pub(super) fn guard(self) -> Ipv4Addr {
+        Ipv4Addr::new(127, self.a, self.b, 1)
+    }
+
+    /// The address of the node with this index in the plan, which is below [`MAX_NODES`].
+    pub(super) fn node(self, index: usize) -> Ipv4Addr {
+        let last = u8::try_from(10 + index).expect("a cluster has at most MAX_NODES nodes");
+        Ipv4Addr::new(127, self.a, self.b, last)
+    }
+}
+
+/// Where one node listens: its host, and the numbers of its ports by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Address {
+    pub(super) host: Ipv4Addr,
+    pub(super) ports: BTreeMap<String, u16>,
+}
+
+/// The addresses of a plan in a subnet of its own: every port keeps its number.
+pub(super) fn addresses(plan: &Plan, subnet: Subnet) -> Vec<Address> {
+    let ports = |node: &PlannedNode| node.ports.iter().map(|port| (port.name.clone(), port.number)).collect();
+    plan.nodes
+        .iter()
+        .enumerate()
+        .map(|(index, node)| Address { host: subnet.node(index), ports: ports(node) })
+        .collect()
+}
+
+/// Binds every node to its address and to its directory below `nodes`.
+pub(super) fn bindings(plan: &Plan, addresses: &[Address], nodes: &Path, start_time: SystemTime) -> Bindings {
+    let binding = |(node, address): (&PlannedNode, &Address)| {
+        let directory = nodes.join(&node.name);
+        let Address { host, ports } = address.clone();
+        (node.name.clone(), Binding { host: host.to_string(), ports, directory })
+    };
+    Bindings {
+        start_time: to_whole_milliseconds(start_time),
+        nodes: plan.nodes.iter().zip(addresses).map(binding).collect(),
+    }
+}
+
+/// Rounded up, since configurations have no more digits.
+fn to_whole_milliseconds(time: SystemTime) -> SystemTime {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let millis = since.as_nanos().div_ceil(1_000_000);
+    UNIX_EPOCH + Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
+}
+
+/// All it takes to start a node, as often as needed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct NodeCommand {
+    pub(super) name: String,
+    pub(super) program: PathBuf,
+    pub(super) args: Vec<String>,
+    /// The whole environment.
+    pub(super) env: BTreeMap<String, String>,
+    /// Where the node starts, and where its files are.
+    pub(super) directory: PathBuf,
+    /// Gets what the node prints.
+    pub(super) log: PathBuf,
+}
+
+/// The command of a rendered node.
+pub(super) fn command(
+    node: &PlannedNode,
+    program: PathBuf,
+    directory: PathBuf,
+    log: PathBuf,
+    settings: &Settings,
+) -> NodeCommand {
+    NodeCommand {
+        name: node.name.clone(),
+        program,
+        args: node.args.clone(),
+        env: environment(node, settings),
+        directory,
+        log,
+    }
+}
+
+/// What the plan names, and the log settings where it does not name them.
+fn environment(node: &PlannedNode, settings: &Settings) -> BTreeMap<String, String> {
+    let mut env = node.env.clone();
+    for (name, value) in [(LOG_LEVEL, &settings.log_level), (LOG_FILTER, &settings.log_filter)] {
+        if let Some(value) = value {
+            env.entry(name.to_owned()).or_insert_with(|| value.clone());
+        }
+    }
+    env
+}
+
+/// What the users of a cluster are told of it. `commands` are in the plan's order.
+pub(super) fn description(plan: &Plan, bindings: &Bindings, commands: &[NodeCommand]) -> ClusterDescription {
+    let endpoints = |(node, command): (&PlannedNode, &NodeCommand)| NodeEndpoints {
+        name: node.name.clone(),
+        role: node.role,
+        addresses: tcp_addresses(node, &bindings.nodes[&node.name]),
+        log: command.log.display().to_string(),
+    };
+    ClusterDescription {
+        start_time: bindings.start_time,
+        nodes: plan.nodes.iter().zip(commands).map(endpoints).collect(),
+    }
+}
+
+fn tcp_addresses(node: &PlannedNode, binding: &Binding) -> BTreeMap<String, String> {
+    let tcp = node.ports.iter().filter(|port| port.protocol == Protocol::Tcp);
+    tcp.map(|port| (port.name.clone(), format!("{}:{}", binding.host, binding.ports[&port.name]))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use expect_test::expect;
+    use serde_json::json;
+
+    use super::*;
+
+    fn plan() -> Plan {
+        let node = |name: &str, role: &str| {
+            json!({
+                "name": name,
+                "role": role,
+                "executable": { "program": "node", "path": null },
+                "args": ["${directory}/config.yaml", "${host:validator-0}:${port:validator-0/p2p}"],
+                "env": { "NOMOS_LOG_LEVEL": "warn" },
+                "files": [],
+                "ports": [
+                    { "name": "http", "protocol": "tcp", "number": 18080 },
+                    { "name": "p2p", "protocol": "udp", "number": 3000 },
+                ],
+            })
+        };
+        serde_json::from_value(json!({
+            "key": "00".repeat(32),
+            "genesis": { "leaders": [], "accounts": [] },
+            "nodes": [node("validator-0", "validator"), node("executor-0", "executor")],
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_plan_becomes_commands_and_endpoints() {
+        let plan = plan();
+        let addresses = addresses(&plan, Subnet { a: 7, b: 9 });
+        let time = UNIX_EPOCH + Duration::from_nanos(1);
+        let bindings = bindings(&plan, &addresses, Path::new("/run/nodes"), time);
+        let settings = Settings {
+            log_level: Some("trace".into()),
+            log_filter: Some("p2p=debug".into()),
+            ..Settings::default()
+        };
+        let commands: Vec<_> = plan
+            .render(&bindings)
+            .unwrap()
+            .iter()
+            .map(|node| {
+                let log = Path::new("/run").join(format!("{}.log", node.name));
+                let directory = bindings.nodes[&node.name].directory.clone();
+                command(node, "/bin/node".into(), directory, log, &settings)
+            })
+            .collect();
+        expect![[r#"
+            NodeCommand {
+                name: "executor-0",
+                program: "/bin/node",
+                args: [
+                    "/run/nodes/executor-0/config.yaml",
+                    "127.7.9.10:3000",
+                ],
+                env: {
+                    "NOMOS_LOG_FILTER": "p2p=debug",
+                    "NOMOS_LOG_LEVEL": "warn",
+                },
+                directory: "/run/nodes/executor-0",
+                log: "/run/executor-0.log",
+            }
+        "#]]
+        .assert_debug_eq(&commands[1]);
+        expect![[r#"
+            ClusterDescription {
+                start_time: SystemTime {
+                    tv_sec: 0,
+                    tv_nsec: 1000000,
+                },
+                nodes: [
+                    NodeEndpoints {
+                        name: "validator-0",
+                        role: Validator,
+                        addresses: {
+                            "http": "127.7.9.10:18080",
+                        },
+                        log: "/run/validator-0.log",
+                    },
+                    NodeEndpoints {
+                        name: "executor-0",
+                        role: Executor,
+                        addresses: {
+                            "http": "127.7.9.11:18080",
+                        },
+                        log: "/run/executor-0.log",
+                    },
+                ],
+            }
+        "#]]
+        .assert_debug_eq(&description(&plan, &bindings, &commands));
+    }
+
+    #[test]
+    fn subnets_differ_and_keep_off_the_common_addresses() {
+        let guards: HashSet<Ipv4Addr> = (0..254 * 256).map(|number| Subnet::choose(number).guard()).collect();
+        assert_eq!(guards.len(), 254 * 256);
+        assert!(guards.iter().all(|guard| guard.octets()[0] == 127 && guard.octets()[1] > 0));
+        assert_eq!(Subnet::choose(254 * 256), Subnet::choose(0));
+        assert_eq!(Subnet { a: 1, b: 2 }.node(MAX_NODES - 1), Ipv4Addr::new(127, 1, 2, 209));
+    }
+}

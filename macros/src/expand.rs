@@ -1,0 +1,148 @@
+//! What is emitted: the function as written and one registered constant. No logic is in it.
+
+use std::time::Duration;
+
+use proc_macro2::{Span, TokenStream};
+use quote::{format_ident, quote, quote_spanned};
+use syn::ext::IdentExt;
+use syn::spanned::Spanned;
+use syn::{Attribute, FnArg, Ident, ReturnType, parse_quote};
+
+use crate::check::{Case, Counts, Settings, Window};
+
+/// The function and its registration.
+pub(crate) fn expand(case: &Case) -> TokenStream {
+    let mut function = case.function.clone();
+    function.attrs.retain(|attribute| !attribute.path().is_ident("ignore"));
+    let conditions: Vec<_> =
+        function.attrs.iter().filter(|attribute| is_condition(attribute)).cloned().collect();
+    function.attrs.push(lens());
+    let krate = case.settings.krate.as_ref().map_or_else(|| quote!(::logos_scenario), |path| quote!(#path));
+    let framework = quote!(#krate::__private);
+    let name = function.sig.ident.unraw().to_string();
+    let ignore = option(case.ignore.as_ref().map(|reason| quote!(#reason)));
+    let args = args(&case.settings, &framework);
+    let run = Ident::new("run", Span::mixed_site());
+    let call = call(case, &run, &framework);
+    let location = function.sig.ident.span();
+    let place =
+        quote_spanned!(location=> file: ::core::file!(), line: ::core::line!(), column: ::core::column!());
+    quote! {
+        #function
+        #(#conditions)*
+        const _: () = {
+            #framework::inventory::submit! {
+                #framework::CaseDef {
+                    function: #name,
+                    module: ::core::module_path!(),
+                    package: ::core::env!("CARGO_PKG_NAME"),
+                    #place,
+                    ignore: #ignore,
+                    args: #args,
+                    body: |#run| #call,
+                }
+            }
+        };
+    }
+}
+
+/// The item with everything that is wrong, so that its users see no error of their own.
+pub(crate) fn with_errors(item: &TokenStream, errors: &syn::Error) -> TokenStream {
+    let errors = errors.to_compile_error();
+    quote!(#item #errors)
+}
+
+fn is_condition(attribute: &Attribute) -> bool {
+    attribute.path().is_ident("cfg")
+}
+
+/// Makes rust-analyzer show its run lens: by its sources (`hir-def`, `match_attr_flags`) it looks at the last four
+/// words of an attribute only. For the compiler `rust_analyzer` is a tool, whose attributes mean nothing; a
+/// `cfg_attr(rust_analyzer, …)` would warn of an unexpected `cfg` in every crate that does not declare it.
+fn lens() -> Attribute {
+    parse_quote!(#[rust_analyzer::core::prelude::v1::test])
+}
+
+/// Calls the function so that a wrong argument or return type is told at the signature.
+fn call(case: &Case, run: &Ident, framework: &TokenStream) -> TokenStream {
+    let signature = &case.function.sig;
+    let function = &signature.ident;
+    let at_argument = signature.inputs.first().map_or_else(
+        || function.span(),
+        |input| match input {
+            FnArg::Typed(typed) => typed.ty.span(),
+            FnArg::Receiver(receiver) => receiver.span(),
+        },
+    );
+    let at_result = match &signature.output {
+        ReturnType::Default => at_argument,
+        ReturnType::Type(_, ty) => ty.span(),
+    };
+    let mut body = function.clone();
+    body.set_span(at_argument.resolved_at(function.span()));
+    let call = quote_spanned!(at_result=> call);
+    quote!(#framework::#call(#body, #run))
+}
+
+fn args(settings: &Settings, framework: &TokenStream) -> TokenStream {
+    let counts = |counts: &Counts| {
+        let values = &counts.values;
+        quote!(&[#(#values),*])
+    };
+    let time = |time: &Duration| duration(*time, framework);
+    let is_list = |counts: &Option<Counts>| counts.as_ref().is_some_and(|counts| counts.is_list);
+    let matrix = is_list(&settings.validators) || is_list(&settings.executors);
+    let texts = |texts: &Vec<syn::LitStr>| quote!(&[#(#texts),*]);
+    let some = |value: TokenStream| option(Some(value));
+    let fields: Vec<(&str, Option<TokenStream>)> = vec![
+        ("validators", settings.validators.as_ref().map(counts)),
+        ("executors", settings.executors.as_ref().map(counts)),
+        ("matrix", matrix.then(|| quote!(true))),
+        ("backends", settings.backends.as_ref().map(texts)),
+        (
+            "window",
+            settings.window.as_ref().map(|window| match window {
+                Window::Time(span) => {
+                    let span = time(span);
+                    quote!(#framework::Window::Time(#span))
+                }
+                Window::Blocks(blocks) => quote!(#framework::Window::Blocks(#blocks)),
+            }),
+        ),
+        (
+            "layout",
+            settings.layout.map(|layout| {
+                let layout = format_ident!("{layout}");
+                quote!(#framework::Layout::#layout)
+            }),
+        ),
+        ("slot", settings.slot.as_ref().map(time)),
+        ("active_slot_coeff", settings.active_slot_coeff.map(|value| quote!(#value))),
+        ("security_param", settings.security_param.map(|value| quote!(#value))),
+        ("topology", settings.topology.as_ref().map(|path| some(quote!(#path)))),
+        ("seed", settings.seed.map(|seed| some(quote!(#seed)))),
+        ("timeout", settings.timeout.as_ref().map(|timeout| some(time(timeout)))),
+        ("tags", settings.tags.as_ref().map(texts)),
+        ("should_fail", settings.should_fail.as_ref().map(|text| some(quote!(#text)))),
+    ];
+    let silent = fields.iter().any(|(_, value)| value.is_none());
+    // Where nothing is left to the defaults, clippy would warn of them in the user's crate.
+    let defaults = silent.then(|| quote!(..#framework::CaseArgs::DEFAULT));
+    let written = fields.into_iter().filter_map(|(name, value)| {
+        let name = format_ident!("{name}");
+        value.map(|value| quote!(#name: #value))
+    });
+    quote!(#framework::CaseArgs { #(#written,)* #defaults })
+}
+
+fn duration(time: Duration, framework: &TokenStream) -> TokenStream {
+    let (seconds, nanos) = (time.as_secs(), time.subsec_nanos());
+    quote!(#framework::Duration::new(#seconds, #nanos))
+}
+
+fn option(value: Option<TokenStream>) -> TokenStream {
+    value.map_or_else(
+        || quote!(::core::option::Option::None),
+        |value| quote!(::core::option::Option::Some(#value)),
+    )
+}

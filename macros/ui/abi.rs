@@ -1,0 +1,2 @@
+#[scenario]
+async extern "C" fn f(run: &mut Run) {}

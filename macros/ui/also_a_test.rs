@@ -1,0 +1,3 @@
+#[scenario]
+#[test]
+async fn f(run: &mut Run) {}

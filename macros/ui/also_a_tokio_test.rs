@@ -1,0 +1,3 @@
+#[scenario]
+#[tokio::test]
+async fn f(run: &mut Run) {}

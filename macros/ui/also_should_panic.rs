@@ -1,0 +1,3 @@
+#[scenario]
+#[should_panic]
+async fn f(run: &mut Run) {}

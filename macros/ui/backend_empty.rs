@@ -1,0 +1,2 @@
+#[scenario(backend = [])]
+async fn f(run: &mut Run) {}

@@ -1,0 +1,2 @@
+#[scenario(backend = "compos")]
+async fn f(run: &mut Run) {}

@@ -1,0 +1,2 @@
+#[scenario(backend = MyDeployer)]
+async fn f(run: &mut Run) {}

@@ -1,0 +1,2 @@
+#[scenario(backend = ["local", "local"])]
+async fn f(run: &mut Run) {}

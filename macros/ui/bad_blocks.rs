@@ -1,0 +1,2 @@
+#[scenario(duration = "many blocks")]
+async fn f(run: &mut Run) {}

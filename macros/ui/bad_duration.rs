@@ -1,0 +1,2 @@
+#[scenario(duration = "soon")]
+async fn f(run: &mut Run) {}

@@ -1,0 +1,2 @@
+#[scenario(timeout = "5")]
+async fn f(run: &mut Run) {}

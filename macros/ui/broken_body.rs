@@ -1,0 +1,2 @@
+#[scenario(validators = 0)]
+async fn f(run: &mut Run) { let x = ; x. }

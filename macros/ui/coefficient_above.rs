@@ -1,0 +1,2 @@
+#[scenario(active_slot_coeff = 1.5)]
+async fn f(run: &mut Run) {}

@@ -1,0 +1,2 @@
+#[scenario(active_slot_coeff = 0.5f32)]
+async fn f(run: &mut Run) {}

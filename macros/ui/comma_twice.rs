@@ -1,0 +1,2 @@
+#[scenario(seed = 1,, bakend = "local")]
+async fn f(run: &mut Run) {}

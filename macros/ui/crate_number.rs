@@ -1,0 +1,2 @@
+#[scenario(crate = 3)]
+async fn f(run: &mut Run) {}

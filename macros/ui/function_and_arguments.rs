@@ -1,0 +1,2 @@
+#[scenario(layout = "ring", node_control)]
+struct Scenario;

@@ -1,0 +1,2 @@
+#[scenario]
+async fn f<T>(run: &mut Run) {}

@@ -1,0 +1,3 @@
+#[scenario]
+#[ignore(why)]
+async fn f(run: &mut Run) {}

@@ -1,0 +1,3 @@
+#[scenario]
+#[ignore = 3]
+async fn f(run: &mut Run) {}

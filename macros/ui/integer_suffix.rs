@@ -1,0 +1,2 @@
+#[scenario(validators = 3x)]
+async fn f(run: &mut Run) {}

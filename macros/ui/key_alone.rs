@@ -1,0 +1,2 @@
+#[scenario(validators)]
+async fn f(run: &mut Run) {}

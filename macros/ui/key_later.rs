@@ -1,0 +1,2 @@
+#[scenario(node_control)]
+async fn f(run: &mut Run) {}

@@ -1,0 +1,2 @@
+#[scenario(wallets = 50)]
+async fn f(run: &mut Run) {}

@@ -1,0 +1,2 @@
+#[scenario("validators" = 3, bakend = "local")]
+async fn f(run: &mut Run) {}

@@ -1,0 +1,2 @@
+#[scenario(validators = 3, validators = 4)]
+async fn f(run: &mut Run) {}

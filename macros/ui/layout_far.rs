@@ -1,0 +1,2 @@
+#[scenario(layout = "torus")]
+async fn f(run: &mut Run) {}

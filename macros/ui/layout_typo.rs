@@ -1,0 +1,2 @@
+#[scenario(layout = "stra")]
+async fn f(run: &mut Run) {}

@@ -1,0 +1,2 @@
+#[scenario(executors = -1)]
+async fn f(run: &mut Run) {}

@@ -1,0 +1,2 @@
+#[scenario(seed = -7)]
+async fn f(run: &mut Run) {}

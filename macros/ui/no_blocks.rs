@@ -1,0 +1,2 @@
+#[scenario(duration = "0 blocks")]
+async fn f(run: &mut Run) {}

@@ -1,0 +1,2 @@
+#[scenario]
+const async fn f() {}

@@ -1,0 +1,2 @@
+#[scenario]
+fn f(run: &mut Run) {}

@@ -1,0 +1,2 @@
+#[scenario]
+async unsafe fn f(run: &mut Run) {}

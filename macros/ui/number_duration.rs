@@ -1,0 +1,2 @@
+#[scenario(duration = 90)]
+async fn f(run: &mut Run) {}

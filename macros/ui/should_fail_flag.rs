@@ -1,0 +1,2 @@
+#[scenario(should_fail)]
+async fn f(run: &mut Run) {}

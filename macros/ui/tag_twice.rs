@@ -1,0 +1,2 @@
+#[scenario(tags = ["smoke", "smoke"])]
+async fn f(run: &mut Run) {}

@@ -1,0 +1,2 @@
+#[scenario(tags = ["a,b", "!slow", "two words", ""])]
+async fn f(run: &mut Run) {}

@@ -1,0 +1,2 @@
+#[scenario(tags = ["smoke", 1])]
+async fn f(run: &mut Run) {}

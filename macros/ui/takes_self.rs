@@ -1,0 +1,2 @@
+#[scenario]
+async fn f(self) {}

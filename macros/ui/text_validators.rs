@@ -1,0 +1,2 @@
+#[scenario(validators = "3")]
+async fn f(run: &mut Run) {}

@@ -1,0 +1,2 @@
+#[scenario(topology)]
+async fn f(run: &mut Run) {}

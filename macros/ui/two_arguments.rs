@@ -1,0 +1,2 @@
+#[scenario]
+async fn f(run: &mut Run, other: u32) {}

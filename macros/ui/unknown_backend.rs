@@ -1,0 +1,2 @@
+#[scenario(backend = "docker")]
+async fn f(run: &mut Run) {}

@@ -1,0 +1,2 @@
+#[scenario(validatos = 3)]
+async fn f(run: &mut Run) {}

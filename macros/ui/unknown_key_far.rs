@@ -1,0 +1,2 @@
+#[scenario(colour = "red")]
+async fn f(run: &mut Run) {}

@@ -1,0 +1,2 @@
+#[scenario(duration = "0s")]
+async fn f(run: &mut Run) {}

@@ -1,0 +1,2 @@
+#[scenario(slot = "0ms")]
+async fn f(run: &mut Run) {}

@@ -1,0 +1,318 @@
+//! The contract with a backend: a [`Deployer`] turns a [`Plan`] into a [`Cluster`], and a cluster can be
+//! looked at, controlled and torn down.
+//!
+//! Implementors write plain `async fn`. The numbered promises are tested for every backend.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use crate::failure::{Failure, FailureClass};
+use crate::node::{HttpTransport, Transport};
+use crate::plan::Plan;
+use crate::run::Place;
+use crate::runner::Runner;
+use crate::scenario::Scenario;
+use crate::topology::Role;
+
+mod erased;
+pub use erased::Backend;
+pub(crate) use erased::{BoxFuture, DynCluster, DynDeployer};
+
+/// Turns plans into clusters.
+///
+/// 1. `available` touches nothing and answers within two seconds.
+/// 2. `provision` starts the nodes in parallel and returns a cluster whose every node was started. It
+///    does not wait until they answer: that is the runner's part, and the same on every backend.
+/// 3. When `provision` fails, or its future is dropped, nothing it created remains.
+/// 4. Nothing a deployer creates outlives the process that owns it by more than ten seconds, however that
+///    process ends.
+pub trait Deployer: Send + Sync + 'static {
+    /// What a plan becomes.
+    type Cluster: Cluster;
+
+    /// The name for people, in case names and settings: `local`.
+    fn name(&self) -> &str;
+
+    /// What scenarios may ask of this backend's clusters.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Whether this machine can run clusters of this backend at all.
+    ///
+    /// # Errors
+    ///
+    /// Says what is missing and how to get it.
+    fn available(&self) -> impl Future<Output = Result<(), Unavailable>> + Send;
+
+    /// Makes the cluster of a plan.
+    ///
+    /// # Errors
+    ///
+    /// Names the node or resource, with what to do.
+    fn provision(
+        &self,
+        plan: &Plan,
+        place: &Placement,
+    ) -> impl Future<Output = Result<Self::Cluster, DeployError>> + Send;
+
+    /// Removes what earlier owners that are no longer alive left behind, and says what that was.
+    ///
+    /// # Errors
+    ///
+    /// What could not be removed.
+    fn sweep(&self) -> impl Future<Output = Result<Vec<String>, DeployError>> + Send;
+
+    /// Deploys the cluster of a scenario and waits until it is ready to be used.
+    ///
+    /// The cluster lives until [`Runner::teardown`], or until the runner is dropped.
+    ///
+    /// # Errors
+    ///
+    /// All that kept the cluster from becoming ready, as infrastructure failures. Nothing remains then.
+    fn deploy(
+        &self,
+        scenario: &Scenario,
+    ) -> impl Future<Output = Result<Runner, crate::failure::RunFailed>> + Send
+    where
+        Self: Sized,
+    {
+        async move {
+            let place = Place::by_hand().map_err(Failure::from)?;
+            Runner::deploy(self, scenario, &place, None).await
+        }
+    }
+}
+
+/// The running nodes of one plan. Every argument and result is plain data, since a cluster may live in
+/// another process than its users.
+///
+/// 1. Endpoints answer from this process.
+/// 2. `states` tells an exit within milliseconds, whoever caused it.
+/// 3. `control` returns when its effect was observed: a stopped node is gone, a started one runs. Data
+///    survives stop and start.
+/// 4. Logs of a node can be read whether it lives or not, from its first start on.
+/// 5. `teardown` is idempotent; when it returns `Ok`, nothing of the cluster is left but its logs.
+pub trait Cluster: Send + Sync + 'static {
+    /// What the cluster is made of.
+    fn description(&self) -> &ClusterDescription;
+
+    /// The states of all nodes, at once if their version is above `newer_than`, else when it is.
+    fn states(&self, newer_than: u64) -> impl Future<Output = Result<States, ClusterError>> + Send;
+
+    /// Does something to one node.
+    fn control(
+        &self,
+        node: &str,
+        action: NodeAction,
+    ) -> impl Future<Output = Result<(), ClusterError>> + Send;
+
+    /// Reads a part of a node's log: stdout and stderr, in the order in which they were written.
+    fn logs(&self, node: &str, part: LogPart) -> impl Future<Output = Result<Log, ClusterError>> + Send;
+
+    /// Ends all nodes and removes everything but their logs.
+    fn teardown(&self) -> impl Future<Output = Result<(), ClusterError>> + Send;
+
+    /// How this process's clients reach one of the addresses in the description: over HTTP, unless the
+    /// cluster lives in memory.
+    fn connect(&self, address: &str) -> Arc<dyn Transport> {
+        Arc::new(HttpTransport::new(format!("http://{address}")))
+    }
+}
+
+/// What scenarios may ask of a backend's clusters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Capabilities {
+    /// Nodes can be stopped, killed, started and restarted.
+    pub node_control: bool,
+    /// Nodes can be paused and resumed.
+    pub pause: bool,
+    /// Traffic between nodes can be disturbed.
+    pub network_faults: bool,
+}
+
+impl Capabilities {
+    /// What either has.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            node_control: self.node_control || other.node_control,
+            pause: self.pause || other.pause,
+            network_faults: self.network_faults || other.network_faults,
+        }
+    }
+
+    /// The names of what `needed` asks for and these lack.
+    #[must_use]
+    pub fn lacking(&self, needed: &Self) -> Vec<&'static str> {
+        [
+            ("node_control", needed.node_control, self.node_control),
+            ("pause", needed.pause, self.pause),
+            ("network_faults", needed.network_faults, self.network_faults),
+        ]
+        .into_iter()
+        .filter_map(|(name, needed, given)| (needed && !given).then_some(name))
+        .collect()
+    }
+}
+
+/// Where a cluster keeps its files, and what everything it creates is labelled with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placement {
+    /// Exists, and is this cluster's own. A node's log is `<name>.log` in it.
+    pub directory: PathBuf,
+    /// Labels, among them `invocation`.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// What a cluster is made of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterDescription {
+    /// When slot 0 of the chain began.
+    pub start_time: SystemTime,
+    /// The nodes, in the plan's order.
+    pub nodes: Vec<NodeEndpoints>,
+}
+
+/// Where one node can be reached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeEndpoints {
+    /// The name in the topology.
+    pub name: String,
+    /// What the node does.
+    pub role: Role,
+    /// `host:port` of each planned TCP port that this process can connect to, by the port's name.
+    pub addresses: BTreeMap<String, String>,
+    /// Where a person finds the node's log.
+    pub log: String,
+}
+
+/// The states of all nodes at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct States {
+    /// Grows with every change; never 0.
+    pub version: u64,
+    /// In the plan's order.
+    pub nodes: Vec<NodeState>,
+}
+
+/// One node's state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeState {
+    /// The name in the topology.
+    pub name: String,
+    /// What the node is doing.
+    pub status: NodeStatus,
+    /// How often it was started, by anyone. Above `starts_by_us` somebody else did.
+    pub starts: u32,
+    /// How often it was started by the cluster's owner: once, and once per start or restart.
+    pub starts_by_us: u32,
+}
+
+/// What a node is doing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NodeStatus {
+    /// Its process runs.
+    Running,
+    /// Paused by [`NodeAction::Pause`].
+    Paused,
+    /// Ended by [`NodeAction::Stop`] or [`NodeAction::Kill`].
+    Stopped,
+    /// Ended by itself or by somebody else, in the way the text says (`exit code 101`, `signal 9 (SIGKILL)`).
+    Exited(String),
+}
+
+/// Something that can be done to a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NodeAction {
+    /// Ask it to end; insist after five seconds.
+    Stop,
+    /// End it at once.
+    Kill,
+    /// Start it again with its data.
+    Start,
+    /// Stop, then start.
+    Restart,
+    /// Let it do nothing, without ending it.
+    Pause,
+    /// Let a paused node go on.
+    Resume,
+}
+
+/// Which part of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LogPart {
+    /// From this many bytes after the beginning to the end.
+    From(u64),
+    /// This many lines at the end.
+    Last(usize),
+}
+
+/// A part of a log.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Log {
+    /// The text; what is not UTF-8 is replaced.
+    pub text: String,
+    /// Bytes from the log's beginning to the text's end: where to go on.
+    pub end: u64,
+}
+
+/// Why a backend cannot be used on this machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{missing}; {try_next}")]
+pub struct Unavailable {
+    /// What is missing.
+    pub missing: String,
+    /// What to do about it.
+    pub try_next: String,
+}
+
+/// A cluster that could not be made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeployError {
+    /// The node or resource.
+    pub subject: String,
+    /// What happened to it.
+    pub what: String,
+    /// What to try.
+    pub try_next: String,
+    /// Last lines of the node's log, if it has one.
+    pub log: Option<String>,
+}
+
+impl fmt::Display for DeployError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}; {}", self.subject, self.what, self.try_next)?;
+        self.log.iter().try_for_each(|log| write!(f, "\nlast lines of its log:\n{log}"))
+    }
+}
+
+impl std::error::Error for DeployError {}
+
+impl From<DeployError> for Failure {
+    fn from(error: DeployError) -> Self {
+        let failure = Self::new(FailureClass::Infrastructure, "deploy")
+            .expected(format!("{} to come up", error.subject))
+            .seen(format!("{}: {}", error.subject, error.what))
+            .try_next(error.try_next);
+        match error.log {
+            Some(log) => failure.seen(format!("last lines of its log:\n{log}")),
+            None => failure,
+        }
+    }
+}
+
+/// Something a cluster could not do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{subject}: {what}")]
+pub struct ClusterError {
+    /// The node, or `cluster`.
+    pub subject: String,
+    /// What was wrong.
+    pub what: String,
+}

@@ -1,0 +1,166 @@
+//! The runtime's settings, read once from the environment. No other file of this crate reads it.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use crate::failure::Problem;
+
+/// One line of the settings table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// Name of the environment variable.
+    pub name: &'static str,
+    /// What holds where it is unset.
+    pub default: &'static str,
+    /// What it does.
+    pub meaning: &'static str,
+}
+
+/// The settings of this crate.
+pub const SETTINGS: &[Setting] = &[
+    Setting {
+        name: "SCENARIO_MAX_NODES",
+        default: "10 × cores",
+        meaning: "nodes alive at once over all clusters of the run",
+    },
+    Setting { name: "SCENARIO_SEED", default: "random, printed", meaning: "seed of every run" },
+    Setting { name: "SLOW_TEST_ENV", default: "off", meaning: "doubles every timeout" },
+];
+
+/// The runtime's settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    pub(crate) max_nodes: usize,
+    pub(crate) seed: Option<u64>,
+    pub(crate) slow: bool,
+    /// Set by nextest: one per invocation, and which attempt of the test this is.
+    pub(crate) nextest: Option<Nextest>,
+}
+
+/// What nextest says of the run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Nextest {
+    pub(crate) run: String,
+    pub(crate) attempt: u32,
+}
+
+static SETTINGS_READ: LazyLock<Result<Settings, Vec<Problem>>> = LazyLock::new(|| {
+    #[expect(clippy::disallowed_methods, reason = "the one place of this crate that reads settings")]
+    Settings::parse(|name| std::env::var(name).ok())
+});
+
+/// The settings, or everything that is wrong with them.
+///
+/// # Errors
+///
+/// Each bad value with the accepted ones.
+pub fn check() -> Result<&'static Settings, &'static [Problem]> {
+    SETTINGS_READ.as_ref().map_err(Vec::as_slice)
+}
+
+/// The settings.
+///
+/// # Panics
+///
+/// On a bad value; [`check`] is called first wherever a run begins.
+pub(crate) fn settings() -> &'static Settings {
+    check().unwrap_or_else(|problems| panic!("bad settings: {problems:?}"))
+}
+
+impl Settings {
+    /// Twice the time where `SLOW_TEST_ENV` is on.
+    pub(crate) fn scaled(&self, timeout: Duration) -> Duration {
+        if self.slow { timeout * 2 } else { timeout }
+    }
+
+    fn parse(get: impl Fn(&str) -> Option<String>) -> Result<Self, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let get = |name: &str| get(name).filter(|value| !value.is_empty());
+        let mut bad = |name: &str, value: &str, expected: &str, next: &str| {
+            problems.push(Problem::new(name, format!("`{value}`, expected {expected}"), next));
+        };
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let mut max_nodes = 10 * cores;
+        if let Some(value) = get("SCENARIO_MAX_NODES") {
+            match value.parse() {
+                Ok(count) if count > 0 => max_nodes = count,
+                _ => bad("SCENARIO_MAX_NODES", &value, "a number of nodes, at least 1", "try 20"),
+            }
+        }
+        let mut seed = None;
+        if let Some(value) = get("SCENARIO_SEED") {
+            match value.parse() {
+                Ok(value) => seed = Some(value),
+                Err(_) => bad("SCENARIO_SEED", &value, "an integer from 0 to 2^64 - 1", "try 1"),
+            }
+        }
+        let slow = match get("SLOW_TEST_ENV") {
+            None => false,
+            Some(value) => flag(&value).unwrap_or_else(|| {
+                bad("SLOW_TEST_ENV", &value, "1/true/yes/on or 0/false/no/off", "try true");
+                false
+            }),
+        };
+        let nextest = get("NEXTEST_RUN_ID").map(|run| Nextest {
+            run,
+            attempt: get("NEXTEST_ATTEMPT").and_then(|attempt| attempt.parse().ok()).unwrap_or(1),
+        });
+        let settings = Self { max_nodes, seed, slow, nextest };
+        if problems.is_empty() { Ok(settings) } else { Err(problems) }
+    }
+}
+
+/// On for `1/true/yes/on`, off for `0/false/no/off`.
+#[must_use]
+pub fn flag(value: &str) -> Option<bool> {
+    match value.to_ascii_lowercase().as_str() {
+        "1" | "true" | "yes" | "on" => Some(true),
+        "0" | "false" | "no" | "off" => Some(false),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(values: &[(&str, &str)]) -> Result<Settings, Vec<Problem>> {
+        Settings::parse(|name| {
+            values.iter().find(|(other, _)| *other == name).map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn unset_means_the_default() {
+        let settings = parse(&[]).unwrap();
+        assert!(settings.max_nodes >= 10 && settings.seed.is_none() && !settings.slow);
+        assert_eq!(parse(&[("SLOW_TEST_ENV", "")]).unwrap(), settings);
+    }
+
+    #[test]
+    fn values_are_read() {
+        let settings = parse(&[
+            ("SCENARIO_MAX_NODES", "7"),
+            ("SCENARIO_SEED", "18446744073709551615"),
+            ("SLOW_TEST_ENV", "Yes"),
+        ])
+        .unwrap();
+        assert_eq!(settings.max_nodes, 7);
+        assert_eq!(settings.seed, Some(u64::MAX));
+        assert_eq!(settings.scaled(Duration::from_secs(60)), Duration::from_secs(120));
+    }
+
+    #[test]
+    fn all_bad_values_are_told_with_the_accepted_ones() {
+        let problems =
+            parse(&[("SCENARIO_MAX_NODES", "0"), ("SCENARIO_SEED", "-1"), ("SLOW_TEST_ENV", "maybe")])
+                .unwrap_err();
+        let text = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+        assert_eq!(
+            text,
+            "SCENARIO_MAX_NODES: `0`, expected a number of nodes, at least 1; try 20\n\
+             SCENARIO_SEED: `-1`, expected an integer from 0 to 2^64 - 1; try 1\n\
+             SLOW_TEST_ENV: `maybe`, expected 1/true/yes/on or 0/false/no/off; try true"
+        );
+    }
+}

@@ -1,0 +1,65 @@
+//! Ctrl-C and SIGTERM: every running case tears its cluster down. A second one ends the process at once;
+//! its nodes end with it.
+
+use tokio::sync::watch;
+
+/// Tells that the process should end.
+#[derive(Clone)]
+pub(super) struct Interrupt(watch::Sender<bool>);
+
+impl Default for Interrupt {
+    fn default() -> Self {
+        Self(watch::Sender::new(false))
+    }
+}
+
+impl Interrupt {
+    /// Listens on a thread of its own, for as long as the process lives.
+    pub(super) fn listen(&self) {
+        let sender = self.0.clone();
+        let listener = move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let Ok(runtime) = runtime else { return };
+            runtime.block_on(async {
+                signal().await;
+                eprintln!("interrupted: tearing clusters down; once more ends at once");
+                sender.send_replace(true);
+                signal().await;
+            });
+            #[expect(clippy::disallowed_methods, reason = "the second interrupt asks for just this")]
+            std::process::exit(130);
+        };
+        std::thread::Builder::new()
+            .name("interrupt".to_owned())
+            .spawn(listener)
+            .map(drop)
+            .unwrap_or_default();
+    }
+
+    /// Completes when the process should end.
+    pub(super) async fn happened(&self) {
+        // The sender lives as long as `self`.
+        let _ = self.0.subscribe().wait_for(|happened| *happened).await;
+    }
+}
+
+#[cfg(unix)]
+async fn signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+#[cfg(not(unix))]
+async fn signal() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending().await
+    }
+}

@@ -1,0 +1,62 @@
+//! Topology, plan, runner, workloads and expectations of multi-node scenarios.
+//!
+//! One sentence carries the whole project, and it is the reading order of the modules:
+//!
+//! > **[Topology](topology) → [Scenario](mod@scenario) → [Deployer](deployer) → [Runner](runner) →
+//! > [Workloads](workload) → [Expectations](expectation)**
+//!
+//! This crate knows blockchains and no backend. Users depend on `logos-scenario`, which re-exports it.
+
+pub mod case;
+pub mod context;
+pub mod deployer;
+pub mod env;
+pub mod expectation;
+pub mod failure;
+pub mod fake;
+pub mod feed;
+pub mod harness;
+pub mod node;
+pub mod plan;
+pub mod report;
+pub mod run;
+pub mod runner;
+pub mod scenario;
+pub mod topology;
+pub mod wait;
+pub mod workload;
+
+mod pool;
+
+pub use context::{NodeClients, RunContext};
+pub use deployer::{Backend, Capabilities, Cluster, Deployer};
+pub use expectation::{ChainAgreement, ConsensusLiveness, Expectation, NoCrash, TransactionInclusion};
+pub use failure::{BuildError, Failure, FailureClass, Problem, RunFailed};
+pub use feed::{Block, BlockFeed, Event};
+pub use logos_scenario_macros::scenario;
+pub use node::{HeaderId, NodeClient, NodeProgram, TransactionId};
+pub use report::Report;
+pub use run::{Result, Run};
+pub use runner::Runner;
+pub use scenario::{Scenario, ScenarioBuilder, ScenarioBuilderExt, Window, install_program};
+pub use topology::{Consensus, Layout, Role, Topology};
+pub use workload::{Counters, Transactions, Workload};
+
+/// What most tests need.
+pub mod prelude {
+    pub use crate::{
+        Deployer, Expectation, Result, Run, ScenarioBuilder, ScenarioBuilderExt, Workload, scenario,
+    };
+}
+
+/// What the attribute's expansion names.
+#[doc(hidden)]
+pub mod __private {
+    pub use std::time::Duration;
+
+    pub use inventory;
+
+    pub use crate::case::{CaseArgs, CaseDef, call};
+    pub use crate::scenario::Window;
+    pub use crate::topology::Layout;
+}

@@ -1,0 +1,235 @@
+//! The typed client of a node's HTTP API.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{HeaderId, Reply, Request, Transport};
+use crate::topology::Role;
+
+/// Talks to one node. Cheap to clone.
+#[derive(Clone)]
+pub struct NodeClient {
+    name: Arc<str>,
+    role: Role,
+    transport: Arc<dyn Transport>,
+}
+
+/// `GET /cryptarchia/info`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConsensusInfo {
+    /// The last irreversible block; the genesis id until the chain is `k` blocks high.
+    pub lib: HeaderId,
+    /// The newest block of the node's chain.
+    pub tip: HeaderId,
+    /// Slot of the tip.
+    pub slot: u64,
+    /// Height of the tip; 0 is genesis.
+    pub height: u64,
+    /// `Bootstrapping` or `Online`.
+    pub mode: String,
+}
+
+/// `GET /network/info`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkInfo {
+    /// Multiaddresses the node listens on.
+    pub listen_addresses: Vec<String>,
+    /// Connected peers.
+    pub n_peers: usize,
+    /// Open connections.
+    pub n_connections: usize,
+    /// Connections being made.
+    pub n_pending_connections: usize,
+}
+
+/// `POST /storage/block`. The id is not in it: who asks knows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeBlock {
+    /// What the block's id is the hash of.
+    pub header: Header,
+    /// Transactions as the node program writes them; its [`Wallet`](super::Wallet) tells their ids.
+    pub transactions: Vec<Value>,
+}
+
+/// What a block's id is the hash of, as far as the framework reads it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Header {
+    /// The block before this one.
+    pub parent_block: HeaderId,
+    /// Slot in which the block was made.
+    pub slot: u64,
+    /// Why its maker was allowed to make it.
+    pub proof_of_leadership: LeadershipProof,
+}
+
+/// Why a block's maker was allowed to make it, as far as the framework reads it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeadershipProof {
+    /// Public key of the leader, in hex.
+    pub leader_key: String,
+}
+
+/// A request that did not bring what was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ClientError {
+    /// No reply came.
+    #[error("{node} did not answer {url}: {cause}")]
+    Unreachable {
+        /// Name of the node.
+        node: String,
+        /// The whole URL.
+        url: String,
+        /// What kept the reply from coming.
+        cause: String,
+    },
+    /// The reply was no success.
+    #[error("{node} answered {url} with {status}: {body}")]
+    Status {
+        /// Name of the node.
+        node: String,
+        /// The whole URL.
+        url: String,
+        /// HTTP status code.
+        status: u16,
+        /// The body as text.
+        body: String,
+    },
+    /// The reply was something else than expected.
+    #[error("{node} answered {url} with something else than expected ({cause}): {body}")]
+    Unexpected {
+        /// Name of the node.
+        node: String,
+        /// The whole URL.
+        url: String,
+        /// What was wrong with it.
+        cause: String,
+        /// The beginning of the body as text.
+        body: String,
+    },
+}
+
+impl ClientError {
+    /// The node that was asked.
+    #[must_use]
+    pub fn node(&self) -> &str {
+        let (Self::Unreachable { node, .. } | Self::Status { node, .. } | Self::Unexpected { node, .. }) =
+            self;
+        node
+    }
+
+    /// Whether the node may have never seen the request, so that another node can be asked.
+    #[must_use]
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Unreachable { .. })
+    }
+}
+
+impl NodeClient {
+    /// A client of the node `name` behind `transport`.
+    #[must_use]
+    pub fn new(name: &str, role: Role, transport: Arc<dyn Transport>) -> Self {
+        Self { name: name.into(), role, transport }
+    }
+
+    /// The node's name, such as `validator-0`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What the node does.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Where the node's API is.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        self.transport.url()
+    }
+
+    /// Tip, height and LIB of the node's chain.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`], as every call.
+    pub async fn consensus_info(&self) -> Result<ConsensusInfo, ClientError> {
+        self.call("/cryptarchia/info", None).await
+    }
+
+    /// Ids of the node's chain from `from` (default: tip) down to `to` (default: LIB), newest first, both
+    /// ends included, at most 512.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn headers(
+        &self,
+        from: Option<HeaderId>,
+        to: Option<HeaderId>,
+    ) -> Result<Vec<HeaderId>, ClientError> {
+        let ends = [("from", from), ("to", to)];
+        let query: Vec<String> =
+            ends.iter().filter_map(|(name, id)| id.map(|id| format!("{name}={id}"))).collect();
+        let path = ["/cryptarchia/headers", &query.join("&")].join(if query.is_empty() { "" } else { "?" });
+        self.call(&path, None).await
+    }
+
+    /// How many peers the node has.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn network_info(&self) -> Result<NetworkInfo, ClientError> {
+        self.call("/network/info", None).await
+    }
+
+    /// A block by its id; `None` where the node does not have it. Genesis is stored nowhere.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn block(&self, id: HeaderId) -> Result<Option<NodeBlock>, ClientError> {
+        self.call("/storage/block", Some(Value::String(id.to_string()))).await
+    }
+
+    /// Hands the node a signed transaction.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`]; a refusal is [`ClientError::Status`].
+    pub async fn submit_transaction(&self, transaction: &Value) -> Result<(), ClientError> {
+        self.call("/mempool/add/tx", Some(transaction.clone())).await
+    }
+
+    async fn call<T: DeserializeOwned>(&self, path: &str, body: Option<Value>) -> Result<T, ClientError> {
+        let node = self.name().to_owned();
+        let url = format!("{}{path}", self.url());
+        let Reply { status, body } = match self.transport.send(Request { path: path.to_owned(), body }).await
+        {
+            Ok(reply) => reply,
+            Err(cause) => return Err(ClientError::Unreachable { node, url, cause }),
+        };
+        let text = || String::from_utf8_lossy(&body).chars().take(500).collect::<String>();
+        if !(200..300).contains(&status) {
+            return Err(ClientError::Status { node, url, status, body: text() });
+        }
+        serde_json::from_slice(&body).map_err(|error| ClientError::Unexpected {
+            node,
+            url,
+            cause: error.to_string(),
+            body: text(),
+        })
+    }
+}
+
+impl fmt::Debug for NodeClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "NodeClient({} at {})", self.name, self.url())
+    }
+}

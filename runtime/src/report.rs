@@ -1,0 +1,76 @@
+//! What a run came to.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::feed::FeedStats;
+use crate::workload::Counters;
+
+/// A step of a run, each timed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Waiting for room for the nodes.
+    Queue,
+    /// Starting the nodes.
+    Deploy,
+    /// Waiting until every node answers and the chain has begun.
+    Ready,
+    /// Expectations look at the chain before any workload starts.
+    Capture,
+    /// Workloads act.
+    Drive,
+    /// What was submitted gets its time to land.
+    Settle,
+    /// Expectations say what they think.
+    Judge,
+    /// Ending the nodes.
+    Teardown,
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Queue => "queue",
+            Self::Deploy => "deploy",
+            Self::Ready => "ready",
+            Self::Capture => "capture",
+            Self::Drive => "drive",
+            Self::Settle => "settle",
+            Self::Judge => "judge",
+            Self::Teardown => "teardown",
+        })
+    }
+}
+
+/// A run whose expectations all held.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Repeats the run.
+    pub seed: u64,
+    /// How long each phase took, in order.
+    pub phases: Vec<(Phase, Duration)>,
+    /// What each workload did.
+    pub workloads: BTreeMap<String, Counters>,
+    /// The expectations that held.
+    pub held: Vec<String>,
+    /// How the chain fared.
+    pub chain: FeedStats,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let heights = self.chain.heights.iter().map(|(node, height)| format!("{node} {height}"));
+        write!(f, "heights: {}", heights.collect::<Vec<_>>().join(", "))?;
+        for (workload, Counters(counters)) in &self.workloads {
+            let counters = counters.iter().map(|(name, count)| format!("{count} {name}"));
+            write!(f, "; {workload}: {}", counters.collect::<Vec<_>>().join(", "))?;
+        }
+        write!(f, "; held: {}", self.held.join(", "))?;
+        let phases = self.phases.iter().map(|(phase, took)| format!("{phase} {:.2} s", took.as_secs_f64()));
+        write!(f, "; {}; seed {}", phases.collect::<Vec<_>>().join(", "), self.seed)
+    }
+}

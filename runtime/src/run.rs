@@ -1,0 +1,276 @@
+//! One attempt of one case: what the body of a scenario gets, and where its files are.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use crate::context::{NodeClients, RunContext};
+use crate::deployer::{DeployError, Placement};
+use crate::env;
+use crate::failure::{Failure, FailureClass, RunFailed};
+use crate::feed::BlockFeed;
+use crate::node::NodeClient;
+use crate::report::Report;
+use crate::runner::{Driving, Runner};
+use crate::scenario::{Parts, ScenarioBuilderExt};
+
+/// What the body of a scenario returns: nothing, or any error.
+pub type Result<T = (), E = anyhow::Error> = std::result::Result<T, E>;
+
+/// What the body of a scenario gets: its cluster, and what should be done with it.
+///
+/// ```no_run
+/// # use logos_scenario_runtime::{Result, Run, ScenarioBuilderExt};
+/// async fn transactions_are_included(run: &mut Run) -> Result {
+///     run.transactions_with(|tx| tx.rate(5).users(20)).expect_consensus_liveness();
+///     run.drive().await
+/// }
+/// ```
+pub struct Run {
+    runner: Runner,
+    context: RunContext,
+    parts: Parts,
+    touched: bool,
+    drives: Arc<Drives>,
+}
+
+/// What became of the drives of one body, whatever it did with their results.
+#[derive(Default)]
+pub(crate) struct Drives {
+    started: AtomicU32,
+    ended: Mutex<Vec<std::result::Result<Report, RunFailed>>>,
+}
+
+impl Drives {
+    fn lock(&self) -> MutexGuard<'_, Vec<std::result::Result<Report, RunFailed>>> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Run {
+    pub(crate) fn new(runner: Runner) -> Self {
+        let context = runner.context(runner.scenario());
+        Self { runner, context, parts: Parts::default(), touched: false, drives: Arc::default() }
+    }
+
+    /// Captures, drives for the window, settles and judges what was registered.
+    ///
+    /// # Errors
+    ///
+    /// A [`RunFailed`] with every failed expectation. The case fails with it even if the body goes on.
+    pub async fn drive(&mut self) -> Result {
+        self.start().await?.finish().await?;
+        Ok(())
+    }
+
+    /// Captures and starts what was registered, so that the test's own code can act meanwhile;
+    /// [`Started::finish`] does the rest of [`drive`](Self::drive).
+    ///
+    /// # Errors
+    ///
+    /// The scenario cannot be built from what was registered, or an expectation could not capture.
+    pub async fn start(&mut self) -> Result<Started> {
+        self.touched = true;
+        self.drives.started.fetch_add(1, Ordering::Relaxed);
+        let started = self.start_registered().await;
+        if let Err(failed) = &started {
+            self.drives.lock().push(Err(failed.clone()));
+        }
+        Ok(Started { driving: started?, drives: Arc::clone(&self.drives) })
+    }
+
+    async fn start_registered(&mut self) -> std::result::Result<Driving, RunFailed> {
+        let parts = std::mem::take(&mut self.parts);
+        let scenario = self.runner.scenario().with_parts(&parts).map_err(|error| RunFailed {
+            failures: error.problems.into_iter().map(Failure::from).collect(),
+        })?;
+        let fresh = self.runner.context(&scenario);
+        let context = std::mem::replace(&mut self.context, fresh);
+        self.runner.start_in(context, &scenario).await
+    }
+
+    /// What this body, and the next drive, may see and do.
+    pub fn context(&mut self) -> &RunContext {
+        self.touched = true;
+        &self.context
+    }
+
+    /// Clients of all nodes.
+    pub fn node_clients(&mut self) -> &NodeClients {
+        self.touched = true;
+        self.runner.node_clients()
+    }
+
+    /// The client of one node, such as `validator-0`.
+    ///
+    /// # Errors
+    ///
+    /// There is no such node; the error names those there are.
+    pub fn node(&mut self, name: &str) -> Result<&NodeClient> {
+        let clients = self.node_clients();
+        clients.by_name(name).ok_or_else(|| {
+            let names: Vec<_> = clients.all().iter().map(NodeClient::name).collect();
+            anyhow::anyhow!("there is no node `{name}`; there are {}", names.join(", "))
+        })
+    }
+
+    /// What happened to the chain so far, and what will.
+    pub fn feed(&mut self) -> &BlockFeed {
+        self.touched = true;
+        self.runner.feed()
+    }
+
+    /// Drives what the body registered and left.
+    pub(crate) async fn drive_rest(&mut self) {
+        if !self.parts.is_empty() {
+            // The outcome is among those of all drives.
+            let _ = self.drive().await;
+        }
+    }
+
+    /// What became of all drives, and whether they prove anything; of a body that was `interrupted` only
+    /// what is known.
+    pub(crate) fn conclude(&self, interrupted: bool) -> std::result::Result<Vec<Report>, RunFailed> {
+        let mut reports = Vec::new();
+        let mut failures = Vec::new();
+        let ended = std::mem::take(&mut *self.drives.lock());
+        if !interrupted && (ended.len() as u32) < self.drives.started.load(Ordering::Relaxed) {
+            failures.push(
+                Failure::new(FailureClass::Test, "body")
+                    .expected("`finish().await` after `start().await`")
+                    .seen("a drive that was started and dropped")
+                    .because("what it did was never judged"),
+            );
+        }
+        for drive in ended {
+            match drive {
+                Ok(report) => reports.push(report),
+                Err(failed) => failures.extend(failed.failures),
+            }
+        }
+        if !interrupted && !self.touched {
+            failures.push(
+                Failure::new(FailureClass::Test, "body")
+                    .expected("a body that registers a workload or an expectation, or looks at the cluster")
+                    .seen("it never touched its `run: &mut Run`")
+                    .because("such a scenario proves nothing")
+                    .try_next("`run.expect_consensus_liveness(); run.drive().await`"),
+            );
+        }
+        if failures.is_empty() { Ok(reports) } else { Err(RunFailed { failures }) }
+    }
+
+    pub(crate) fn into_runner(self) -> Runner {
+        self.runner
+    }
+}
+
+impl ScenarioBuilderExt for &mut Run {
+    fn parts(&mut self) -> &mut Parts {
+        self.touched = true;
+        &mut self.parts
+    }
+}
+
+/// A drive between its start and its end.
+#[must_use = "a drive that is not finished is not judged"]
+pub struct Started {
+    driving: Driving,
+    drives: Arc<Drives>,
+}
+
+impl Started {
+    /// What the test may see and do meanwhile.
+    #[must_use]
+    pub fn context(&self) -> &RunContext {
+        self.driving.context()
+    }
+
+    /// Awaits the window's end, lets things settle, and judges.
+    ///
+    /// # Errors
+    ///
+    /// A [`RunFailed`] with every failed expectation. The case fails with it even if the body goes on.
+    pub async fn finish(self) -> Result<Report> {
+        let outcome = self.driving.finish().await;
+        self.drives.lock().push(outcome.clone());
+        Ok(outcome?)
+    }
+}
+
+/// Where one attempt keeps its files, and what everything it creates is labelled with.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    invocation: &'static str,
+    case: String,
+    directory: PathBuf,
+}
+
+impl Place {
+    /// The place of a case of the harness.
+    pub(crate) fn of_case(case: &str) -> std::result::Result<Self, DeployError> {
+        let attempt = env::settings().nextest.as_ref().map_or(1, |nextest| nextest.attempt);
+        Self::new(case, attempt)
+    }
+
+    /// The place of a cluster that is made by hand.
+    pub(crate) fn by_hand() -> std::result::Result<Self, DeployError> {
+        static COUNT: AtomicU32 = AtomicU32::new(1);
+        Self::new("by-hand", COUNT.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn new(case: &str, attempt: u32) -> std::result::Result<Self, DeployError> {
+        let invocation = INVOCATION.as_str();
+        let directory =
+            scenario_directory().join(invocation).join(case.replace("::", ".")).join(attempt.to_string());
+        std::fs::create_dir_all(&directory).map_err(|error| DeployError {
+            subject: directory.display().to_string(),
+            what: format!("cannot be created: {error}"),
+            try_next: "make room, or make its parent writable".to_owned(),
+            log: None,
+        })?;
+        Ok(Self { invocation, case: case.to_owned(), directory })
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Removes the directories in which nothing was left.
+    pub(crate) fn remove_empty(&self) {
+        // A folder that is not empty, or is another case's too, refuses.
+        for folder in self.directory.ancestors().take(3) {
+            if std::fs::remove_dir(folder).is_err() {
+                break;
+            }
+        }
+    }
+
+    pub(crate) fn placement(&self) -> Placement {
+        let labels = [("invocation", self.invocation), ("case", &self.case)];
+        Placement {
+            directory: self.directory.clone(),
+            labels: labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        }
+    }
+}
+
+/// The invocation this process belongs to: nextest's run, or this process.
+static INVOCATION: LazyLock<String> = LazyLock::new(|| match &env::settings().nextest {
+    Some(nextest) => nextest.run.clone(),
+    None => {
+        let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+        format!("{}-{}", now.replace(':', "-"), std::process::id())
+    }
+});
+
+/// `target/scenario` of the build this program is from, else a folder of its own in the temporary one.
+pub(crate) fn scenario_directory() -> &'static Path {
+    static DIRECTORY: LazyLock<PathBuf> = LazyLock::new(|| {
+        let program = std::env::current_exe().unwrap_or_default();
+        let target = program.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file());
+        target.map_or_else(std::env::temp_dir, Path::to_owned).join("scenario")
+    });
+    &DIRECTORY
+}

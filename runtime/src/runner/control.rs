@@ -1,0 +1,73 @@
+//! What can be done to the nodes of a running cluster.
+
+use std::sync::Arc;
+
+use crate::deployer::{ClusterError, DynCluster, NodeAction};
+
+/// Stops, starts and pauses nodes. Each call returns when its effect was observed.
+#[derive(Clone)]
+pub struct NodeControl(Arc<dyn DynCluster>);
+
+impl NodeControl {
+    pub(super) fn new(cluster: Arc<dyn DynCluster>) -> Self {
+        Self(cluster)
+    }
+
+    /// Asks a node to end, and insists after five seconds.
+    ///
+    /// # Errors
+    ///
+    /// There is no such node, or it does not run; as for every call.
+    pub async fn stop(&self, node: &str) -> Result<(), ClusterError> {
+        self.act(node, NodeAction::Stop).await
+    }
+
+    /// Ends a node at once.
+    ///
+    /// # Errors
+    ///
+    /// See [`stop`](Self::stop).
+    pub async fn kill(&self, node: &str) -> Result<(), ClusterError> {
+        self.act(node, NodeAction::Kill).await
+    }
+
+    /// Starts a node again with its data.
+    ///
+    /// # Errors
+    ///
+    /// See [`stop`](Self::stop).
+    pub async fn start(&self, node: &str) -> Result<(), ClusterError> {
+        self.act(node, NodeAction::Start).await
+    }
+
+    /// Stops a node and starts it again.
+    ///
+    /// # Errors
+    ///
+    /// See [`stop`](Self::stop).
+    pub async fn restart(&self, node: &str) -> Result<(), ClusterError> {
+        self.act(node, NodeAction::Restart).await
+    }
+
+    /// Lets a node do nothing, without ending it.
+    ///
+    /// # Errors
+    ///
+    /// See [`stop`](Self::stop).
+    pub async fn pause(&self, node: &str) -> Result<(), ClusterError> {
+        self.act(node, NodeAction::Pause).await
+    }
+
+    /// Lets a paused node go on.
+    ///
+    /// # Errors
+    ///
+    /// See [`stop`](Self::stop).
+    pub async fn resume(&self, node: &str) -> Result<(), ClusterError> {
+        self.act(node, NodeAction::Resume).await
+    }
+
+    async fn act(&self, node: &str, action: NodeAction) -> Result<(), ClusterError> {
+        self.0.control(node, action).await
+    }
+}

@@ -1,0 +1,152 @@
+//! From the start of the workloads to the verdict: drive, settle, judge.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::tasks::Tasks;
+use crate::context::{RunContext, Stage};
+use crate::failure::{Failure, FailureClass, RunFailed};
+use crate::feed::NodeView;
+use crate::report::{Phase, Report};
+use crate::scenario::Window;
+use crate::wait;
+use crate::workload::Counters;
+
+/// A run between its start and its end. Dropping it ends the workloads without judging.
+pub struct Driving {
+    pub(super) cx: RunContext,
+    pub(super) judges: Tasks<()>,
+    pub(super) workloads: Tasks<Counters>,
+    pub(super) phases: Vec<(Phase, Duration)>,
+    pub(super) since: Instant,
+    pub(super) base: u64,
+    pub(super) seed: u64,
+}
+
+impl Driving {
+    /// What the test may see and do meanwhile.
+    #[must_use]
+    pub fn context(&self) -> &RunContext {
+        &self.cx
+    }
+
+    /// Awaits the window's end, lets things settle, and judges.
+    ///
+    /// # Errors
+    ///
+    /// Every expectation that does not hold, and every workload that failed or did nothing.
+    pub async fn finish(mut self) -> Result<Report, RunFailed> {
+        let late = self.drive().await;
+        self.timed(Phase::Drive, self.since);
+
+        let began = Instant::now();
+        self.cx.advance(Stage::Settle);
+        self.workloads.join_all().await;
+        self.settle().await;
+        self.timed(Phase::Settle, began);
+
+        let began = Instant::now();
+        self.cx.advance(Stage::Settled);
+        self.judges.join_all().await;
+        self.timed(Phase::Judge, began);
+        self.conclude(late)
+    }
+
+    /// Drives until the window ends, or something failed for certain, which cuts the run short. The
+    /// result says if the chain did not reach the blocks it was given.
+    async fn drive(&mut self) -> Option<Failure> {
+        let window = window_end(&self.cx, self.since, self.base);
+        tokio::pin!(window);
+        loop {
+            tokio::select! {
+                late = &mut window => return late,
+                () = self.workloads.join_next(), if !self.workloads.is_empty() => {}
+                () = self.judges.join_next(), if !self.judges.is_empty() => {}
+            }
+            if self.workloads.has_failed() || self.judges.has_failed() {
+                self.cx.cut_short();
+                return None;
+            }
+        }
+    }
+
+    /// Waits until nothing is in flight and the tips agree, at most until a healthy chain has made
+    /// `lag allowance + 5` more blocks. Whether that came to pass is for the expectations to say.
+    async fn settle(&self) {
+        let cx = &self.cx;
+        let settled = wait::until("nothing in flight and tips agreeing", cx.time_to_land(), || async {
+            let views = cx.feed().nodes();
+            let apart = crate::expectation::disagreements(cx.feed(), &views, 0);
+            match (cx.pending(), apart.as_slice()) {
+                (0, []) => Ok(()),
+                (pending, apart) => Err(format!("{pending} in flight; {}", apart.join("; "))),
+            }
+        });
+        if self.judges.has_failed() || self.workloads.has_failed() {
+            return;
+        }
+        if let Err(unsettled) = settled.await {
+            tracing::debug!("{unsettled}");
+        }
+    }
+
+    fn conclude(self, late: Option<Failure>) -> Result<Report, RunFailed> {
+        let Self { cx, judges, workloads, phases, seed, .. } = self;
+        let mut failures: Vec<Failure> = late.into_iter().collect();
+        let mut held = Vec::new();
+        for (name, verdict) in judges.outcomes() {
+            match verdict {
+                Ok(()) => held.push(name),
+                Err(failure) => failures.push(failure),
+            }
+        }
+        let mut did = BTreeMap::new();
+        for (name, outcome) in workloads.outcomes() {
+            match outcome {
+                Ok(counters) if counters.all_zero() && !cx.was_cut_short() => failures.push(idle(&name)),
+                Ok(counters) => _ = did.insert(name, counters),
+                Err(failure) => failures.push(failure),
+            }
+        }
+        if failures.is_empty() {
+            return Ok(Report { seed, phases, workloads: did, held, chain: cx.feed().stats() });
+        }
+        failures.sort_by_key(|failure| std::cmp::Reverse(failure.class));
+        Err(RunFailed { failures })
+    }
+
+    fn timed(&mut self, phase: Phase, began: Instant) {
+        self.phases.push((phase, began.elapsed()));
+    }
+}
+
+fn idle(workload: &str) -> Failure {
+    Failure::new(FailureClass::Test, workload)
+        .expected("the workload to do something")
+        .seen("it did nothing")
+        .because("a scenario whose workload did nothing proves nothing")
+        .try_next("lengthen the window, or raise the rate")
+}
+
+/// Awaits the end of the window; says so if the chain misses the blocks it was given.
+async fn window_end(cx: &RunContext, since: Instant, base: u64) -> Option<Failure> {
+    let end = since + cx.window().at_most(cx.topology().consensus(), &cx.growth());
+    let Window::Blocks(blocks) = cx.window() else {
+        wait::pause_until(end).await;
+        return None;
+    };
+    let mut changes = cx.feed().changes();
+    let grown = async { while cx.feed().best_height() < base + blocks && changes.changed().await.is_ok() {} };
+    tokio::time::timeout_at(end, grown).await.err().map(|_| {
+        Failure::new(FailureClass::Product, "window")
+            .expected(format!(
+                "the chain to grow by {blocks} blocks within {}, which a healthy chain misses once in a million",
+                humantime::format_duration(end - since)
+            ))
+            .seen(format!("{} blocks", cx.feed().best_height() - base))
+            .seen_all(cx.feed().nodes().iter().map(NodeView::describe))
+            .look(cx.directory().display().to_string())
+    })
+}

@@ -1,0 +1,520 @@
+//! One plan: topology, workloads, expectations and times, validated once.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use crate::deployer::Capabilities;
+use crate::expectation::bound::{FALSE_FAILURES, Growth};
+use crate::expectation::{AnyExpectation, ConsensusLiveness, Expectation, NoCrash};
+pub use crate::failure::BuildError;
+use crate::failure::Problem;
+use crate::node::NodeProgram;
+use crate::plan::{ClusterKey, Plan};
+use crate::topology::{Consensus, Topology, TopologyBuilder};
+use crate::workload::{AnyWorkload, Transactions, Workload};
+
+/// For how long a chain is watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Window {
+    /// A time.
+    Time(Duration),
+    /// Growth of the best tip in blocks, with the deadline that a healthy chain misses once in a million.
+    Blocks(u64),
+}
+
+impl Window {
+    /// Mean number of blocks in the window without message delay.
+    #[must_use]
+    pub fn expected_blocks(self, consensus: &Consensus) -> f64 {
+        match self {
+            Self::Time(time) => consensus.expected_blocks(time),
+            Self::Blocks(blocks) => blocks as f64,
+        }
+    }
+
+    /// The longest time the window takes on a chain that grows like this.
+    #[must_use]
+    pub fn at_most(self, consensus: &Consensus, growth: &Growth) -> Duration {
+        match self {
+            Self::Time(time) => time,
+            Self::Blocks(blocks) => slots(consensus.slot, growth.slots_for(blocks, FALSE_FAILURES) + 2),
+        }
+    }
+}
+
+/// The time that a number of slots takes.
+pub(crate) fn slots(slot: Duration, count: u64) -> Duration {
+    slot.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+impl std::fmt::Display for Window {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Time(time) => humantime::format_duration(*time).fmt(f),
+            Self::Blocks(blocks) => write!(f, "{blocks} blocks"),
+        }
+    }
+}
+
+/// One plan, validated. It can be run any number of times.
+#[derive(Clone)]
+pub struct Scenario {
+    pub(crate) topology: Topology,
+    pub(crate) program: Arc<dyn NodeProgram>,
+    pub(crate) accounts: Vec<u64>,
+    /// The number of accounts, where the scenario gives it.
+    pub(crate) wallets: Option<usize>,
+    pub(crate) workloads: Vec<AnyWorkload>,
+    pub(crate) expectations: Vec<AnyExpectation>,
+    pub(crate) window: Window,
+    pub(crate) seed: u64,
+}
+
+impl Scenario {
+    /// Which nodes should exist.
+    #[must_use]
+    pub fn topology(&self) -> &Topology {
+        &self.topology
+    }
+
+    /// For how long the chain is watched.
+    #[must_use]
+    pub fn window(&self) -> Window {
+        self.window
+    }
+
+    /// What drives everything random in a run.
+    #[must_use]
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// What the backend must be able to do.
+    #[must_use]
+    pub fn needs(&self) -> Capabilities {
+        self.workloads.iter().map(AnyWorkload::needs).fold(Capabilities::default(), Capabilities::or)
+    }
+
+    /// The plan of the cluster on a backend.
+    ///
+    /// # Panics
+    ///
+    /// Where the node program plans otherwise than when the scenario was built.
+    #[must_use]
+    pub fn plan(&self, backend: &str) -> Plan {
+        Plan::new(backend, &self.topology, &self.accounts, &*self.program)
+            .unwrap_or_else(|problems| panic!("the scenario was planned when it was built: {problems:?}"))
+    }
+
+    /// The key of the cluster on a backend.
+    pub(crate) fn key(&self, backend: &str) -> ClusterKey {
+        ClusterKey::new(backend, &self.topology, &self.accounts, &*self.program)
+    }
+
+    /// How fast a healthy chain of this topology is sure to grow.
+    pub(crate) fn growth(&self) -> Growth {
+        Growth::of(self.topology.consensus(), self.program.message_delay(&self.topology))
+    }
+}
+
+/// What a workload or expectation is told of its scenario before anything runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Outline<'a> {
+    /// Which nodes should exist.
+    pub topology: &'a Topology,
+    /// For how long the chain is watched.
+    pub window: Window,
+    /// The number of accounts, where the scenario gives it.
+    pub wallets: Option<usize>,
+    /// How fast a healthy chain of this topology is sure to grow.
+    pub growth: Growth,
+}
+
+/// Accounts that genesis funds where the scenario does not say how many, and the value of each.
+pub const DEFAULT_ACCOUNTS: usize = 1_000;
+/// Units in an account by default.
+pub const DEFAULT_FUNDS: u64 = 100;
+
+#[derive(Clone, Copy, Debug)]
+struct Wallets {
+    total: u64,
+    users: usize,
+}
+
+impl Wallets {
+    /// An equal split; the rest goes to the first.
+    fn split(self) -> Vec<u64> {
+        let users = self.users as u64;
+        let mut accounts = vec![self.total / users; self.users];
+        accounts[0] += self.total % users;
+        accounts
+    }
+}
+
+/// Collects a [`Scenario`] by hand.
+///
+/// ```
+/// use std::time::Duration;
+/// use logos_scenario_runtime::{ScenarioBuilder, ScenarioBuilderExt};
+/// # use logos_scenario_runtime::fake::FakeProgram;
+///
+/// let scenario = ScenarioBuilder::topology_with(|t| t.network_star().validators(3).executors(2))
+///     .wallets(50)
+///     .transactions_with(|txs| txs.rate(5).users(20))
+///     .expect_consensus_liveness()
+///     .with_run_duration(Duration::from_secs(90))
+/// #   .with_program(FakeProgram)
+///     .build()?;
+/// assert_eq!(scenario.topology().nodes().len(), 5);
+/// # Ok::<(), logos_scenario_runtime::BuildError>(())
+/// ```
+#[derive(Clone)]
+pub struct ScenarioBuilder {
+    topology: TopologyBuilder,
+    program: Option<Arc<dyn NodeProgram>>,
+    wallets: Option<Wallets>,
+    pub(crate) parts: Parts,
+    window: Window,
+    seed: Option<u64>,
+}
+
+/// What acts and what judges.
+#[derive(Clone, Default)]
+pub struct Parts {
+    pub(crate) workloads: Vec<AnyWorkload>,
+    pub(crate) expectations: Vec<AnyExpectation>,
+}
+
+impl Parts {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.workloads.is_empty() && self.expectations.is_empty()
+    }
+}
+
+impl ScenarioBuilder {
+    /// Begins with which nodes should exist.
+    #[must_use]
+    pub fn topology_with(with: impl FnOnce(TopologyBuilder) -> TopologyBuilder) -> Self {
+        Self::with_topology(with(TopologyBuilder::default()))
+    }
+
+    /// Begins with a topology described elsewhere, such as a preset.
+    #[must_use]
+    pub fn with_topology(topology: TopologyBuilder) -> Self {
+        Self {
+            topology,
+            program: None,
+            wallets: None,
+            parts: Parts::default(),
+            window: Window::Time(Duration::from_secs(60)),
+            seed: None,
+        }
+    }
+
+    /// Sets the node program; by default the one that `main!` or [`install_program`] named.
+    #[must_use]
+    pub fn with_program(self, program: impl NodeProgram) -> Self {
+        self.with_shared_program(Arc::new(program))
+    }
+
+    pub(crate) fn with_shared_program(mut self, program: Arc<dyn NodeProgram>) -> Self {
+        self.program = Some(program);
+        self
+    }
+
+    /// Gives the scenario `users` accounts of 100 units each.
+    #[must_use]
+    pub fn wallets(self, users: usize) -> Self {
+        self.with_wallet_config(users as u64 * DEFAULT_FUNDS, users)
+    }
+
+    /// Splits `total` units equally over `users` accounts; the rest goes to the first.
+    #[must_use]
+    pub fn with_wallet_config(mut self, total: u64, users: usize) -> Self {
+        self.wallets = Some(Wallets { total, users });
+        self
+    }
+
+    /// Watches the chain for a time; 60 s by default.
+    #[must_use]
+    pub fn with_run_duration(mut self, window: Duration) -> Self {
+        self.window = Window::Time(window);
+        self
+    }
+
+    /// Watches the chain until its best tip has grown by so many blocks.
+    #[must_use]
+    pub fn with_run_blocks(mut self, blocks: u64) -> Self {
+        self.window = Window::Blocks(blocks);
+        self
+    }
+
+    pub(crate) fn with_window(mut self, window: Window) -> Self {
+        self.window = window;
+        self
+    }
+
+    /// Sets what drives everything random; drawn and printed by default.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// The scenario.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with it, at once.
+    pub fn build(self) -> Result<Scenario, BuildError> {
+        let mut problems = Vec::new();
+        if self.parts.is_empty() {
+            problems.push(Problem::new(
+                "scenario",
+                "has neither workload nor expectation, so it would prove nothing",
+                "add `.expect_consensus_liveness()` or a workload",
+            ));
+        }
+        let scenario = self.build_with_parts(&mut problems);
+        scenario.filter(|_| problems.is_empty()).ok_or(BuildError { problems })
+    }
+
+    /// A scenario that may be empty: the base of a run whose parts are registered by its body.
+    pub(crate) fn build_base(self) -> Result<Scenario, BuildError> {
+        let mut problems = Vec::new();
+        let scenario = self.build_with_parts(&mut problems);
+        scenario.filter(|_| problems.is_empty()).ok_or(BuildError { problems })
+    }
+
+    fn build_with_parts(self, problems: &mut Vec<Problem>) -> Option<Scenario> {
+        let Self { topology, program, wallets, parts, window, seed } = self;
+        let topology = topology.build().map_err(|found| problems.extend(found)).ok();
+        let program = program.or_else(|| INSTALLED.get().cloned());
+        if program.is_none() {
+            problems.push(Problem::new(
+                "scenario.program",
+                "no node program is named",
+                "give `.with_program(…)`, or name one for the whole process with `main!(program = …)` or `install_program`",
+            ));
+        }
+        problems.extend(wallets.and_then(Wallets::problem));
+        let (topology, program) = topology.zip(program)?;
+        problems.extend(window.problem(topology.consensus()));
+        let mut scenario = Scenario {
+            accounts: vec![DEFAULT_FUNDS; DEFAULT_ACCOUNTS],
+            wallets: wallets.map(|wallets| wallets.users),
+            workloads: Vec::new(),
+            expectations: vec![AnyExpectation::new(NoCrash)],
+            window,
+            seed: seed.unwrap_or_else(rand::random),
+            topology,
+            program,
+        };
+        problems.extend(
+            Plan::new("any", &scenario.topology, &scenario.accounts, &*scenario.program)
+                .err()
+                .unwrap_or_default(),
+        );
+        scenario.add(&parts, problems);
+        if let Some(wallets) = wallets.filter(|_| problems.is_empty()) {
+            scenario.accounts = wallets.split();
+        }
+        Some(scenario)
+    }
+}
+
+impl Scenario {
+    /// The same cluster, window and seed with more workloads and expectations.
+    pub(crate) fn with_parts(&self, parts: &Parts) -> Result<Self, BuildError> {
+        let mut scenario = self.clone();
+        let mut problems = Vec::new();
+        scenario.add(parts, &mut problems);
+        if problems.is_empty() { Ok(scenario) } else { Err(BuildError { problems }) }
+    }
+
+    fn add(&mut self, parts: &Parts, problems: &mut Vec<Problem>) {
+        let growth = self.growth();
+        let topology = self.topology.clone();
+        let outline = Outline { topology: &topology, window: self.window, wallets: self.wallets, growth };
+        for workload in &parts.workloads {
+            problems.extend(workload.problems(&outline));
+            if self.workloads.iter().any(|other| other.name() == workload.name()) {
+                problems.push(Problem::new(
+                    "scenario.workloads",
+                    format!("two are named `{}`", workload.name()),
+                    "give one of them another name",
+                ));
+            }
+            self.workloads.push(workload.clone());
+        }
+        let brought = parts.workloads.iter().flat_map(AnyWorkload::expectations);
+        for expectation in parts.expectations.iter().cloned().chain(brought) {
+            problems.extend(expectation.problems(&outline));
+            if self.expectations.iter().any(|other| other.name() == expectation.name()) {
+                problems.push(Problem::new(
+                    "scenario.expectations",
+                    format!("two are named `{}`", expectation.name()),
+                    "leave one of them out, or give it another name",
+                ));
+            }
+            self.expectations.push(expectation);
+        }
+    }
+}
+
+impl Wallets {
+    fn problem(self) -> Option<Problem> {
+        let what = if self.users == 0 {
+            "0 users, expected at least 1".to_owned()
+        } else if self.total < self.users as u64 {
+            format!("{} units do not give each of {} users one", self.total, self.users)
+        } else {
+            return None;
+        };
+        Some(Problem::new(
+            "scenario.wallets",
+            what,
+            "leave the wallets out to draw on 1000 accounts of 100 units",
+        ))
+    }
+}
+
+impl Window {
+    fn problem(self, consensus: &Consensus) -> Option<Problem> {
+        let shortest = consensus.slot * 2;
+        let (seen, try_next) = match self {
+            Self::Time(time) if time < shortest => {
+                (self.to_string(), format!("give at least {}", humantime::format_duration(shortest)))
+            }
+            Self::Blocks(0) => (self.to_string(), "give at least 1 block".to_owned()),
+            _ => return None,
+        };
+        Some(Problem::new("scenario.window", format!("{seen}, expected two slots or more"), try_next))
+    }
+}
+
+static INSTALLED: OnceLock<Arc<dyn NodeProgram>> = OnceLock::new();
+
+/// Names the node program of this process, used where a scenario names none. `main!` calls it.
+///
+/// # Panics
+///
+/// When a program is already installed: which one a scenario gets would depend on the order.
+pub fn install_program(program: impl NodeProgram) {
+    let name = program.name().to_owned();
+    let kept = INSTALLED.set(Arc::new(program));
+    assert!(kept.is_ok(), "`{name}` cannot be installed: this process already has a node program");
+}
+
+/// What can be added to a scenario, be it built by hand or run by a test: one trait serves
+/// [`ScenarioBuilder`] and [`&mut Run`](crate::Run).
+pub trait ScenarioBuilderExt: Sized {
+    /// Where workloads and expectations are collected.
+    #[doc(hidden)]
+    fn parts(&mut self) -> &mut Parts;
+
+    /// Adds a workload and the expectations it brings.
+    fn with_workload(mut self, workload: impl Workload) -> Self {
+        self.parts().workloads.push(AnyWorkload::new(workload));
+        self
+    }
+
+    /// Adds an expectation.
+    fn with_expectation(mut self, expectation: impl Expectation) -> Self {
+        self.parts().expectations.push(AnyExpectation::new(expectation));
+        self
+    }
+
+    /// Submits signed transfers, by default one per block, and expects each in a block.
+    fn transactions_with(self, with: impl FnOnce(Transactions) -> Transactions) -> Self {
+        self.with_workload(with(Transactions::default()))
+    }
+
+    /// Expects every node's chain to grow as fast as a healthy chain is sure to.
+    fn expect_consensus_liveness(self) -> Self {
+        self.with_expectation(ConsensusLiveness::default())
+    }
+}
+
+impl ScenarioBuilderExt for ScenarioBuilder {
+    fn parts(&mut self) -> &mut Parts {
+        &mut self.parts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::FakeProgram;
+    use crate::topology::Topology;
+
+    fn builder() -> ScenarioBuilder {
+        ScenarioBuilder::with_topology(Topology::two_validators()).with_program(FakeProgram)
+    }
+
+    fn problems(builder: ScenarioBuilder) -> Vec<String> {
+        let error = builder.build().err().expect("the scenario has problems");
+        error.problems.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn an_empty_scenario_proves_nothing() {
+        assert_eq!(
+            problems(builder()),
+            ["scenario: has neither workload nor expectation, so it would prove nothing; add \
+              `.expect_consensus_liveness()` or a workload"]
+        );
+    }
+
+    #[test]
+    fn all_problems_of_all_parts_are_told_at_once() {
+        let builder = ScenarioBuilder::topology_with(|topology| topology.validators(1))
+            .with_program(FakeProgram)
+            .with_wallet_config(3, 4)
+            .with_run_duration(Duration::from_secs(3))
+            .transactions_with(|tx| tx.rate(2).users(5).min_inclusion(1.5))
+            .transactions_with(|tx| tx.rate(0))
+            .expect_consensus_liveness();
+        let places: Vec<_> = problems(builder)
+            .into_iter()
+            .map(|problem| problem.split(':').next().unwrap().to_owned())
+            .collect();
+        assert_eq!(
+            places,
+            [
+                "scenario.wallets",
+                "scenario.window",
+                "transactions.users",
+                "transactions.users",
+                "transactions.rate",
+                "scenario.workloads",
+                "consensus liveness",
+                "transactions.min_inclusion",
+                "scenario.expectations",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_window_that_is_too_short_to_judge_says_how_long_it_must_be() {
+        let builder = builder().with_run_duration(Duration::from_secs(8)).expect_consensus_liveness();
+        let problem = &problems(builder)[0];
+        assert!(problem.ends_with("make it at least 18s (9 slots)"), "{problem}");
+    }
+
+    #[test]
+    fn funds_are_split_equally_and_the_rest_goes_to_the_first() {
+        assert_eq!(Wallets { total: 11, users: 3 }.split(), [5, 3, 3]);
+    }
+
+    #[test]
+    fn clusters_are_the_same_for_scenarios_that_differ_in_what_they_do() {
+        let one = builder().expect_consensus_liveness().with_seed(1).build().unwrap();
+        let other = builder().transactions_with(|tx| tx).with_seed(2).build().unwrap();
+        assert_eq!(one.key("local"), other.key("local"));
+        assert_ne!(one.key("local"), one.key("compose"));
+        let larger =
+            ScenarioBuilder::with_topology(Topology::with_node_counts(3, 0)).with_program(FakeProgram);
+        assert_ne!(one.key("local"), larger.expect_consensus_liveness().build().unwrap().key("local"));
+    }
+}

@@ -1,0 +1,133 @@
+//! What acts on a cluster while the chain is watched.
+//!
+//! To write one, implement [`Workload`] and hand it to
+//! [`with_workload`](crate::ScenarioBuilderExt::with_workload). Those that ship:
+//!
+//! - [`Transactions`]: signed transfers at a rate per block.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use crate::context::RunContext;
+use crate::deployer::{BoxFuture, Capabilities};
+use crate::expectation::AnyExpectation;
+use crate::failure::{Failure, Problem};
+use crate::scenario::Outline;
+
+mod transactions;
+pub use transactions::{Entries, Submission, TransactionLog, Transactions};
+
+/// Acts on a cluster while the chain is watched.
+///
+/// State of one run belongs in [`RunContext::state`], since one scenario may be run many times.
+pub trait Workload: Send + Sync + 'static {
+    /// The name, unique within a scenario.
+    fn name(&self) -> &str;
+
+    /// What the backend must be able to do.
+    fn needs(&self) -> Capabilities {
+        Capabilities::default()
+    }
+
+    /// Everything that makes this workload impossible in the given scenario.
+    fn problems(&self, outline: &Outline<'_>) -> Vec<Problem> {
+        let _ = outline;
+        Vec::new()
+    }
+
+    /// The expectations that come with it.
+    fn expectations(&self) -> Vec<AnyExpectation> {
+        Vec::new()
+    }
+
+    /// Acts until it is done or [`RunContext::stopping`] says so, and returns what it did. A workload
+    /// that did nothing (no counter above zero) fails the scenario: it proves nothing.
+    ///
+    /// # Errors
+    ///
+    /// Whatever makes going on pointless.
+    fn run(&self, cx: &RunContext) -> impl Future<Output = Result<Counters, Failure>> + Send;
+}
+
+/// What a workload did, by name: `submitted` → 90.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Counters(pub std::collections::BTreeMap<String, u64>);
+
+impl Counters {
+    /// Sets one counter.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: u64) -> Self {
+        self.0.insert(name.to_owned(), value);
+        self
+    }
+
+    /// Whether nothing was done.
+    #[must_use]
+    pub fn all_zero(&self) -> bool {
+        self.0.values().all(|&value| value == 0)
+    }
+}
+
+trait DynWorkload: Send + Sync {
+    fn name(&self) -> &str;
+    fn needs(&self) -> Capabilities;
+    fn problems(&self, outline: &Outline<'_>) -> Vec<Problem>;
+    fn expectations(&self) -> Vec<AnyExpectation>;
+    fn run<'a>(&'a self, cx: &'a RunContext) -> BoxFuture<'a, Result<Counters, Failure>>;
+}
+
+impl<W: Workload> DynWorkload for W {
+    fn name(&self) -> &str {
+        Workload::name(self)
+    }
+
+    fn needs(&self) -> Capabilities {
+        Workload::needs(self)
+    }
+
+    fn problems(&self, outline: &Outline<'_>) -> Vec<Problem> {
+        Workload::problems(self, outline)
+    }
+
+    fn expectations(&self) -> Vec<AnyExpectation> {
+        Workload::expectations(self)
+    }
+
+    fn run<'a>(&'a self, cx: &'a RunContext) -> BoxFuture<'a, Result<Counters, Failure>> {
+        Box::pin(Workload::run(self, cx))
+    }
+}
+
+/// A workload of any type.
+#[derive(Clone)]
+pub struct AnyWorkload(Arc<dyn DynWorkload>);
+
+impl AnyWorkload {
+    /// Wraps a workload.
+    #[must_use]
+    pub fn new(workload: impl Workload) -> Self {
+        Self(Arc::new(workload))
+    }
+
+    /// The workload's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    pub(crate) fn needs(&self) -> Capabilities {
+        self.0.needs()
+    }
+
+    pub(crate) fn problems(&self, outline: &Outline<'_>) -> Vec<Problem> {
+        self.0.problems(outline)
+    }
+
+    pub(crate) fn expectations(&self) -> Vec<AnyExpectation> {
+        self.0.expectations()
+    }
+
+    pub(crate) async fn run(&self, cx: &RunContext) -> Result<Counters, Failure> {
+        self.0.run(cx).await
+    }
+}

@@ -1,0 +1,371 @@
+//! The block tree: which blocks are valid, which chain is followed, what is final. No clock, no network, no disk.
+//!
+//! - The longest chain is followed. Of several that are equally long it is the one whose tip has the least id, on
+//!   every node, whatever came first.
+//! - A block `k` blocks below the tip is final: the *LIB*. What forks off below it is refused, however long it is.
+//! - A block is judged in full before it is added: signature, lottery, slot, root and every transaction.
+
+mod lottery;
+mod verify;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::config::Settings;
+use crate::keys::SecretKey;
+use crate::ledger::Ledger;
+use crate::wire::{
+    Block, Digest, Hasher, Header, HeaderId, LeaderPublic, ProofOfLeadership, PublicKey, SignedTransaction,
+    TransactionId, Version,
+};
+
+pub use lottery::Lottery;
+pub use verify::{Invalid, MAX_BLOCK_WEIGHT, MAX_TRANSACTIONS};
+
+/// The block tree of one node.
+pub struct Chain {
+    lottery: Lottery,
+    security_param: u64,
+    blocks: HashMap<HeaderId, Entry>,
+    /// The followed chain by height, genesis first.
+    main: Vec<HeaderId>,
+    lib: u64,
+    /// Blocks that are neither final nor known to be abandoned for good.
+    open: HashSet<HeaderId>,
+    /// Transactions of the followed chain, and their blocks.
+    included: HashMap<TransactionId, HeaderId>,
+    /// Which block a leader made in a slot, as long as it is open.
+    led: HashMap<(PublicKey, u64), HeaderId>,
+}
+
+struct Entry {
+    /// Genesis has none.
+    block: Option<Arc<Block>>,
+    parent: HeaderId,
+    slot: u64,
+    height: u64,
+    /// The ledger after the block, as long as blocks can be added to it.
+    ledger: Option<Arc<Ledger>>,
+}
+
+/// What became of a block that was no error.
+#[derive(Debug)]
+pub enum Added {
+    /// It is in the tree already.
+    Known,
+    /// Its parent is not in the tree.
+    Orphan,
+    /// It is in the tree now.
+    Applied(Applied),
+}
+
+/// What a new block changed.
+#[derive(Debug, Default)]
+pub struct Applied {
+    /// The block's height.
+    pub height: u64,
+    /// Whether the block is the new tip.
+    pub is_tip: bool,
+    /// Blocks that left the followed chain, lowest first.
+    pub abandoned: Vec<Arc<Block>>,
+    /// Blocks that joined the followed chain, lowest first.
+    pub adopted: Vec<Arc<Block>>,
+    /// Blocks that became final, lowest first, with their heights.
+    pub finalized: Vec<(u64, HeaderId)>,
+    /// Another block of the same leader in the same slot.
+    pub equivocation: Option<HeaderId>,
+}
+
+/// Why a block was not added.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// It forks off below the LIB.
+    #[error("it forks off below the last irreversible block")]
+    BelowLib,
+    /// It breaks a rule.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+}
+
+impl Chain {
+    /// The chain before the first block.
+    #[must_use]
+    pub fn new(settings: &Settings) -> Self {
+        let ledger = Arc::new(Ledger::new(&settings.genesis));
+        let lottery = Lottery::new(settings, ledger.root());
+        let header = genesis(&lottery, ledger.root());
+        let (id, slot) = (header.id(), header.slot);
+        let entry = Entry { block: None, parent: header.parent_block, slot, height: 0, ledger: Some(ledger) };
+        Self {
+            lottery,
+            security_param: settings.security_param,
+            blocks: HashMap::from([(id, entry)]),
+            main: vec![id],
+            lib: 0,
+            open: HashSet::new(),
+            included: HashMap::new(),
+            led: HashMap::new(),
+        }
+    }
+
+    /// Id of the block that every chain begins with.
+    #[must_use]
+    pub fn genesis(&self) -> HeaderId {
+        self.main[0]
+    }
+
+    /// The newest block of the followed chain.
+    #[must_use]
+    pub fn tip(&self) -> HeaderId {
+        self.main[self.main.len() - 1]
+    }
+
+    /// Height of the tip; genesis has height 0.
+    #[must_use]
+    pub fn height(&self) -> u64 {
+        self.main.len() as u64 - 1
+    }
+
+    /// Slot of the tip.
+    #[must_use]
+    pub fn slot(&self) -> u64 {
+        self.blocks[&self.tip()].slot
+    }
+
+    /// The last irreversible block.
+    #[must_use]
+    pub fn lib(&self) -> HeaderId {
+        self.main[self.at(self.lib)]
+    }
+
+    /// Height of the last irreversible block.
+    #[must_use]
+    pub fn lib_height(&self) -> u64 {
+        self.lib
+    }
+
+    /// The ledger after the tip.
+    #[must_use]
+    pub fn ledger(&self) -> &Arc<Ledger> {
+        self.blocks[&self.tip()].ledger.as_ref().expect("blocks can be added to the tip")
+    }
+
+    /// The ledger after a block; `None` where the block is unknown or below the LIB.
+    #[must_use]
+    pub fn ledger_after(&self, id: &HeaderId) -> Option<&Arc<Ledger>> {
+        self.blocks.get(id)?.ledger.as_ref()
+    }
+
+    /// A block by its id. Genesis is none.
+    #[must_use]
+    pub fn block(&self, id: &HeaderId) -> Option<&Arc<Block>> {
+        self.blocks.get(id)?.block.as_ref()
+    }
+
+    /// Whether the block is in the tree.
+    #[must_use]
+    pub fn contains(&self, id: &HeaderId) -> bool {
+        self.blocks.contains_key(id)
+    }
+
+    /// The block of the followed chain that has this transaction.
+    #[must_use]
+    pub fn inclusion(&self, transaction: &TransactionId) -> Option<HeaderId> {
+        self.included.get(transaction).copied()
+    }
+
+    /// Ids from `from` down to `to` or to genesis, newest first, both ends included, at most `limit`.
+    #[must_use]
+    pub fn headers(&self, from: HeaderId, to: HeaderId, limit: usize) -> Vec<HeaderId> {
+        let mut ids = Vec::new();
+        let mut next = Some(from);
+        while let Some(id) = next.filter(|_| ids.len() < limit) {
+            let Some(entry) = self.blocks.get(&id) else { break };
+            ids.push(id);
+            next = (id != to).then_some(entry.parent);
+        }
+        ids
+    }
+
+    /// Ids by which another node finds the newest block that both have: the tip, then ever wider apart to genesis.
+    #[must_use]
+    pub fn locator(&self) -> Vec<HeaderId> {
+        let mut ids = Vec::new();
+        let (mut height, mut step) = (self.height(), 1);
+        while height > 0 {
+            ids.push(self.main[self.at(height)]);
+            if ids.len() > 8 {
+                step *= 2;
+            }
+            height = height.saturating_sub(step);
+        }
+        ids.push(self.genesis());
+        ids
+    }
+
+    /// The ids that lead from the newest block of `locator` that is known here up to `target`, lowest first. An
+    /// unknown target is the tip.
+    #[must_use]
+    pub fn path(&self, locator: &[HeaderId], target: Option<HeaderId>, limit: usize) -> Vec<HeaderId> {
+        let known: HashSet<_> = locator.iter().collect();
+        let mut at = target.filter(|target| self.contains(target)).unwrap_or_else(|| self.tip());
+        let mut branch = Vec::new();
+        while !known.contains(&at) && !self.follows(&at) {
+            branch.push(at);
+            at = self.blocks[&at].parent;
+        }
+        let mut path = Vec::new();
+        if !known.contains(&at) {
+            let top = self.blocks[&at].height;
+            let common = locator.iter().filter(|id| self.follows(id)).map(|id| self.blocks[id].height);
+            let common = common.filter(|height| *height <= top).max().unwrap_or(0);
+            path.extend(self.main[self.at(common) + 1..=self.at(top)].iter().take(limit));
+        }
+        path.extend(branch.into_iter().rev());
+        path.truncate(limit);
+        path
+    }
+
+    /// Makes the block of a slot on the tip, where the key wins the slot and the tip is older.
+    #[must_use]
+    pub fn make(&self, key: &SecretKey, slot: u64, transactions: Vec<SignedTransaction>) -> Option<Block> {
+        if slot <= self.slot() {
+            return None;
+        }
+        let proof_of_leadership = self.lottery.draw(key, slot, self.ledger().root())?;
+        let header = Header {
+            version: Version::Bedrock,
+            parent_block: self.tip(),
+            slot,
+            block_root: Block::root(&transactions),
+            proof_of_leadership,
+        };
+        let signature = key.sign(&header.id().0);
+        Some(Block { header, signature, transactions })
+    }
+
+    /// Judges a block and adds it. `latest` is the newest slot that a block may have.
+    ///
+    /// # Errors
+    ///
+    /// Why it is not in the tree; then nothing is changed.
+    pub fn add(&mut self, block: Arc<Block>, latest: u64) -> Result<Added, Refused> {
+        let id = block.id();
+        if self.contains(&id) {
+            return Ok(Added::Known);
+        }
+        let Some(parent) = self.blocks.get(&block.header.parent_block) else {
+            return Ok(Added::Orphan);
+        };
+        let Some(before) = &parent.ledger else {
+            return Err(Refused::BelowLib);
+        };
+        verify::check(&block, &id, &self.lottery, parent.slot, before, latest)?;
+        let ledger = verify::apply(&block, before)?;
+        let height = parent.height + 1;
+        let Header { parent_block: parent, slot, .. } = block.header;
+        let leader = block.header.proof_of_leadership.leader_key;
+        let equivocation = self.led.insert((leader, slot), id);
+        let entry = Entry { block: Some(block), parent, slot, height, ledger: Some(ledger) };
+        self.blocks.insert(id, entry);
+        self.open.insert(id);
+        let mut applied = Applied { height, equivocation, ..Applied::default() };
+        if height > self.height() || (height == self.height() && id < self.tip()) {
+            self.follow(id, &mut applied);
+            self.finalize(&mut applied);
+        }
+        Ok(Added::Applied(applied))
+    }
+
+    /// Makes the chain that ends in `tip` the followed one.
+    fn follow(&mut self, tip: HeaderId, applied: &mut Applied) {
+        let mut branch = Vec::new();
+        let mut at = tip;
+        while !self.follows(&at) {
+            branch.push(at);
+            at = self.blocks[&at].parent;
+        }
+        let left = self.main.split_off(self.at(self.blocks[&at].height) + 1);
+        branch.reverse();
+        let block = |id: &HeaderId| self.blocks[id].block.clone();
+        applied.abandoned = left.iter().filter_map(block).collect();
+        applied.adopted = branch.iter().filter_map(block).collect();
+        applied.is_tip = true;
+        self.main.extend(branch);
+        for block in &applied.abandoned {
+            block.transactions.iter().for_each(|transaction| {
+                self.included.remove(&transaction.id());
+            });
+        }
+        for block in &applied.adopted {
+            let id = block.id();
+            self.included.extend(block.transactions.iter().map(|transaction| (transaction.id(), id)));
+        }
+    }
+
+    /// Moves the LIB up and forgets what can no longer be followed.
+    fn finalize(&mut self, applied: &mut Applied) {
+        let lib = self.height().saturating_sub(self.security_param);
+        if lib <= self.lib {
+            return;
+        }
+        for height in self.lib..lib {
+            let id = self.main[self.at(height)];
+            self.blocks.get_mut(&id).expect("the followed chain is in the tree").ledger = None;
+            applied.finalized.push((height + 1, self.main[self.at(height + 1)]));
+        }
+        self.lib = lib;
+        let (keep, gone): (Vec<_>, Vec<_>) = self.open.iter().partition(|id| self.is_above_lib(id));
+        self.open = keep.into_iter().collect();
+        for id in gone {
+            if !self.follows(&id) {
+                self.blocks.remove(&id);
+            }
+        }
+        self.led.retain(|_, id| self.open.contains(id));
+    }
+
+    /// Whether the block is an offspring of the LIB.
+    fn is_above_lib(&self, id: &HeaderId) -> bool {
+        let mut id = *id;
+        while self.blocks.get(&id).is_some_and(|entry| entry.height > self.lib) {
+            id = self.blocks[&id].parent;
+            if id == self.lib() {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Whether the block is on the followed chain.
+    fn follows(&self, id: &HeaderId) -> bool {
+        self.blocks.get(id).is_some_and(|entry| self.main.get(self.at(entry.height)) == Some(id))
+    }
+
+    #[expect(clippy::unused_self, reason = "reads as a question to the chain")]
+    fn at(&self, height: u64) -> usize {
+        usize::try_from(height).expect("a chain in memory is shorter than the address space")
+    }
+}
+
+/// The header that every chain begins with. It differs where anything of the configuration that nodes must agree
+/// on differs, since all of this is in the nonce.
+fn genesis(lottery: &Lottery, ledger: Digest) -> Header {
+    let public = LeaderPublic { slot: 0, ..lottery.public(0, ledger) };
+    Header {
+        version: Version::Bedrock,
+        parent_block: HeaderId::default(),
+        slot: 0,
+        block_root: Digest(Hasher::new("block root").finish()),
+        proof_of_leadership: ProofOfLeadership {
+            proof: [0; 128],
+            entropy_contribution: Digest::default(),
+            leader_key: PublicKey::default(),
+            voucher_cm: Digest::default(),
+            public,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;

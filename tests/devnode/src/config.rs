@@ -1,0 +1,168 @@
+//! The file that a node is started with, as data.
+//!
+//! Addresses, keys and times are plain text here, since whoever writes the file may leave symbols in them that are
+//! replaced later. [`Config::settings`] reads them, and tells all that is wrong at once.
+
+mod settings;
+
+use serde::{Deserialize, Serialize};
+
+pub use settings::{Peer, Problems, Settings};
+
+/// The whole configuration of a node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// How the node calls itself in its log.
+    pub name: String,
+    /// What the node does.
+    pub role: Role,
+    /// Seed of the node's Ed25519 identity, in 64 hex digits.
+    pub node_key: String,
+    /// Where the node listens for peers, `ip:port`, over TCP.
+    pub listen: String,
+    /// The peers that the node dials, again and again. Who is named here need not name the node in turn.
+    #[serde(default)]
+    pub peers: Vec<PeerConfig>,
+    /// Whether the node learns the addresses of further peers from its peers, tells its own, and dials them.
+    #[serde(default)]
+    pub discovery: bool,
+    /// Where the node serves its HTTP API, `ip:port`.
+    pub http: String,
+    /// Where the node serves what only tests ask for, `ip:port`.
+    pub testing_http: String,
+    /// The notes before the first block.
+    pub genesis: GenesisConfig,
+    /// When slot 0 begins, such as `2025-12-01T10:00:00.000Z`.
+    pub start_time: String,
+    /// Length of a slot, such as `500ms`.
+    pub slot: String,
+    /// The chance that a slot has a leader if all stake takes part: above 0 and at most 1.
+    pub active_slot_coeff: f64,
+    /// How many blocks deep a block is final.
+    pub security_param: u64,
+    /// Seeds of the leader notes that this node leads with, each in 64 hex digits. Give each to one node only.
+    #[serde(default)]
+    pub leader_keys: Vec<String>,
+    /// How the node sends.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub network: NetworkConfig,
+    /// The directory for what survives the process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage: Option<String>,
+    /// The least level that is logged: `error`, `warn`, `info`, `debug` or `trace`.
+    #[serde(default = "info")]
+    pub log: String,
+    /// What the node does wrong on purpose.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub faults: Faults,
+}
+
+/// What a node does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Takes part in consensus.
+    Validator,
+    /// Also encodes and disperses data.
+    Executor,
+}
+
+/// A peer to dial.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PeerConfig {
+    /// `host:port`; the host may be an address or a name.
+    pub address: String,
+    /// Public key of the peer's identity, in 64 hex digits: nobody else is accepted there.
+    pub public_key: String,
+}
+
+/// The notes before the first block.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GenesisConfig {
+    /// Notes that count as stake.
+    pub leaders: Vec<NoteConfig>,
+    /// Notes of the wallet accounts, in order.
+    pub accounts: Vec<NoteConfig>,
+}
+
+/// A note before the first block.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoteConfig {
+    /// Value in units.
+    pub value: u64,
+    /// Who may spend it, in 64 hex digits.
+    pub public_key: String,
+}
+
+/// How a node sends.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NetworkConfig {
+    /// Each block the node makes is sent that much later.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delay: Option<Delay>,
+}
+
+/// A random time between two bounds, such as `50ms` and `1s`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Delay {
+    /// The least.
+    pub min: String,
+    /// The most.
+    pub max: String,
+}
+
+/// What a node does wrong on purpose. Each says so in the log when it does it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Faults {
+    /// Makes no block once its chain has this height.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_producing_at: Option<u64>,
+    /// Accepts submitted transactions, whatever they are, and drops them.
+    #[serde(skip_serializing_if = "is_default")]
+    pub accept_and_drop: bool,
+    /// Panics once its chain has this height.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub panic_at: Option<u64>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+fn info() -> String {
+    "info".to_owned()
+}
+
+impl Config {
+    /// Reads YAML.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong and where, in one line.
+    pub fn from_yaml(text: &str) -> Result<Self, String> {
+        serde_saphyr::from_str(text).map_err(|error| {
+            let text = error.without_snippet().to_string();
+            text.split_whitespace().collect::<Vec<_>>().join(" ")
+        })
+    }
+
+    /// Writes YAML.
+    ///
+    /// # Panics
+    ///
+    /// Never: a configuration is plain data.
+    #[must_use]
+    pub fn to_yaml(&self) -> String {
+        serde_saphyr::to_string(self).expect("a configuration is plain data")
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,155 @@
+//! The program: `devnode <config.yaml>`.
+
+mod behaviour;
+mod clock;
+mod http;
+mod logging;
+mod metrics;
+mod network;
+mod orphans;
+mod peers;
+mod process;
+mod protocol;
+mod state;
+mod streams;
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rand::SeedableRng as _;
+use rand_chacha::ChaCha8Rng;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc::unbounded_channel;
+use tracing::info;
+
+use crate::config::{Config, Settings};
+use crate::wire::Hasher;
+
+const USAGE: &str = "\
+A node of an embedded blockchain, for tests.
+
+Usage: devnode <config.yaml>
+       devnode --check-config <config.yaml>
+
+Options:
+      --check-config  say whether the configuration is valid, and start nothing
+      --version       print the version
+      --help          print this
+
+Environment:
+  NOMOS_LOG_LEVEL   the least level that is logged, before the configuration's `log`
+  NOMOS_LOG_FILTER  directives of tracing instead, such as `info,libp2p_gossipsub=debug`
+  NOMOS_LOG_DIR     the log goes to <name>.log in this directory instead of stderr
+
+SIGTERM and SIGINT end the node. The exit code is 0 then, 1 where it could not start, and 101 after a panic.
+";
+
+/// What was asked for on the command line.
+enum Command {
+    Run(PathBuf),
+    Check(PathBuf),
+    Print(String),
+}
+
+/// Runs the program until a signal ends it.
+#[must_use]
+pub fn main() -> ExitCode {
+    let done = match command(std::env::args_os().skip(1).collect()) {
+        Ok(Command::Print(text)) => {
+            print!("{text}");
+            Ok(())
+        }
+        Ok(Command::Check(path)) => read(&path).map(|_| println!("{}: valid", path.display())),
+        Ok(Command::Run(path)) => read(&path).and_then(|settings| start(&settings)),
+        Err(error) => Err(error),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("devnode: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn command(arguments: Vec<OsString>) -> Result<Command, String> {
+    let usage = || "expected `devnode <config.yaml>`; `devnode --help` says more".to_owned();
+    let (flags, files): (Vec<_>, Vec<_>) =
+        arguments.into_iter().partition(|argument| argument.to_string_lossy().starts_with('-'));
+    let mut files = files.into_iter().map(PathBuf::from);
+    let command = match flags.iter().map(|flag| flag.to_string_lossy()).collect::<Vec<_>>()[..] {
+        [] => Command::Run(files.next().ok_or_else(usage)?),
+        [ref flag] if flag == "--check-config" => Command::Check(files.next().ok_or_else(usage)?),
+        [ref flag] if flag == "--version" || flag == "-V" => {
+            Command::Print(format!("devnode {}\n", env!("CARGO_PKG_VERSION")))
+        }
+        [ref flag] if flag == "--help" || flag == "-h" => Command::Print(USAGE.to_owned()),
+        [ref flag, ..] => return Err(format!("unknown option `{flag}`; {}", usage())),
+    };
+    if files.next().is_some() { Err(usage()) } else { Ok(command) }
+}
+
+fn read(path: &Path) -> Result<Settings, String> {
+    let place = path.display();
+    let text = fs::read_to_string(path).map_err(|error| format!("{place}: {error}"))?;
+    let config = Config::from_yaml(&text).map_err(|error| format!("{place}: {error}"))?;
+    config.settings().map_err(|problems| format!("{place}: {problems}"))
+}
+
+/// One thread carries the whole node: there may be many nodes on few cores.
+fn start(settings: &Settings) -> Result<(), String> {
+    process::exit_on_panic();
+    logging::start(settings, &process::Environment::read())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| error.to_string())?.block_on(run(settings))
+}
+
+async fn run(settings: &Settings) -> Result<(), String> {
+    let mut signals = process::Signals::new().map_err(|error| error.to_string())?;
+    let api = bind("http", settings.http).await?;
+    let testing = bind("testing_http", settings.testing_http).await?;
+    let state = state::Shared::new(settings);
+    let genesis = state.lock().chain.genesis();
+    let topics = behaviour::Topics::new(genesis);
+    let mut swarm =
+        behaviour::swarm(&settings.node_key, genesis, &topics).map_err(|error| error.to_string())?;
+    let told = |error| format!("listen: {}: {error}", settings.listen);
+    network::listen(&mut swarm, settings.listen).await.map_err(told)?;
+    let (submitted, to_publish) = unbounded_channel();
+    let (later, come) = unbounded_channel();
+    let network = network::Network {
+        peers: peers::Peers::new(settings, *swarm.local_peer_id(), rng(settings)),
+        swarm,
+        topics,
+        clock: clock::Clock::new(settings.start_time, settings.slot),
+        state: state.clone(),
+        delay: settings.delay.clone(),
+        asked: HashMap::new(),
+        later,
+    };
+    info!(name = settings.name, role = ?settings.role, http = %settings.http, %genesis, "started");
+    tokio::select! {
+        signal = signals.recv() => info!("{signal}: ending"),
+        () = http::serve(api, testing, state, submitted) => {}
+        () = network.run(to_publish, come) => {}
+    }
+    Ok(())
+}
+
+async fn bind(field: &str, at: SocketAddr) -> Result<TcpListener, String> {
+    TcpListener::bind(at).await.map_err(|error| format!("{field}: {at}: {error}"))
+}
+
+/// Another one at every start.
+fn rng(settings: &Settings) -> ChaCha8Rng {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let mut seed = Hasher::new("choices");
+    seed.raw(&settings.node_key.seed());
+    seed.raw(&now.as_nanos().to_le_bytes());
+    ChaCha8Rng::from_seed(seed.finish())
+}

@@ -1,0 +1,183 @@
+//! The HTTP API, with the paths, codes and texts of the production node.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::state::{Mode, NetworkInfo, Shared};
+use super::{metrics, streams};
+use crate::mempool::Rejection;
+use crate::wire::{Block, HeaderId, PublicKey, SignedTransaction, TransactionId};
+
+const MAX_BODY: usize = 10 * 1024 * 1024;
+const MAX_HEADERS: usize = 512;
+const MAX_TIME: Duration = Duration::from_secs(30);
+
+/// Answers at both listeners until the process ends.
+pub(super) async fn serve(
+    api: TcpListener,
+    testing: TcpListener,
+    state: Shared,
+    submitted: UnboundedSender<Arc<SignedTransaction>>,
+) {
+    let testing_routes = Router::new().route("/metrics", get(metrics::show)).with_state(state.clone());
+    let served = tokio::join!(
+        axum::serve(api, routes(Api { state, submitted })).into_future(),
+        axum::serve(testing, testing_routes).into_future(),
+    );
+    let _: (std::io::Result<()>, std::io::Result<()>) = served;
+}
+
+#[derive(Clone)]
+struct Api {
+    state: Shared,
+    submitted: UnboundedSender<Arc<SignedTransaction>>,
+}
+
+fn routes(api: Api) -> Router {
+    Router::new()
+        .route("/cryptarchia/info", get(info))
+        .route("/cryptarchia/headers", get(headers))
+        .route("/cryptarchia/lib-stream", get(lib_stream))
+        .route("/cryptarchia/blocks/stream", get(blocks_stream))
+        .route("/network/info", get(network_info))
+        .route("/storage/block", post(block))
+        .route("/mempool/add/tx", post(add_transaction))
+        .route("/mantle/metrics", get(mempool_metrics))
+        .route("/mantle/status", post(status))
+        .route("/wallet/{pk}/balance", get(balance))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(middleware::from_fn(in_time))
+        .with_state(api)
+}
+
+async fn in_time(request: Request, next: Next) -> Response {
+    let answer = tokio::time::timeout(MAX_TIME, next.run(request)).await;
+    answer.unwrap_or_else(|_| StatusCode::REQUEST_TIMEOUT.into_response())
+}
+
+#[derive(Serialize)]
+struct Info {
+    lib: HeaderId,
+    tip: HeaderId,
+    slot: u64,
+    height: u64,
+    mode: Mode,
+}
+
+async fn info(State(api): State<Api>) -> Json<Info> {
+    let state = api.state.lock();
+    let chain = &state.chain;
+    let (lib, tip, slot, height) = (chain.lib(), chain.tip(), chain.slot(), chain.height());
+    Json(Info { lib, tip, slot, height, mode: state.mode })
+}
+
+#[derive(Deserialize)]
+struct Ends {
+    from: Option<HeaderId>,
+    to: Option<HeaderId>,
+}
+
+async fn headers(State(api): State<Api>, Query(ends): Query<Ends>) -> Json<Vec<HeaderId>> {
+    let chain = &api.state.lock().chain;
+    let (from, to) = (ends.from.unwrap_or_else(|| chain.tip()), ends.to.unwrap_or_else(|| chain.lib()));
+    Json(chain.headers(from, to, MAX_HEADERS))
+}
+
+async fn lib_stream(State(api): State<Api>) -> Response {
+    stream(api.state.lock().streams.lib())
+}
+
+async fn blocks_stream(State(api): State<Api>) -> Response {
+    stream(api.state.lock().streams.blocks())
+}
+
+fn stream(receiver: Receiver<Arc<str>>) -> Response {
+    let body = Body::from_stream(streams::lines(receiver));
+    ([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response()
+}
+
+async fn network_info(State(api): State<Api>) -> Json<NetworkInfo> {
+    Json(api.state.lock().network.clone())
+}
+
+async fn block(State(api): State<Api>, Json(id): Json<HeaderId>) -> Json<Option<Arc<Block>>> {
+    Json(api.state.lock().chain.block(&id).cloned())
+}
+
+async fn add_transaction(State(api): State<Api>, Json(transaction): Json<SignedTransaction>) -> Response {
+    let transaction = Arc::new(transaction);
+    let submitted = api.state.lock().submit(&transaction);
+    match submitted {
+        Ok(pass_on) => {
+            if pass_on {
+                // An error says that the node ends.
+                drop(api.submitted.send(transaction));
+            }
+            Json(()).into_response()
+        }
+        Err(Rejection::Invalid(refusal)) => {
+            (StatusCode::UNPROCESSABLE_ENTITY, refusal.to_string()).into_response()
+        }
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+async fn mempool_metrics(State(api): State<Api>) -> Json<Value> {
+    let state = api.state.lock();
+    Json(json!({ "pending_items": state.mempool.len(), "last_item_timestamp": state.last_item }))
+}
+
+#[derive(Serialize)]
+enum Status {
+    Unknown,
+    Pending,
+    InBlock { block: HeaderId },
+    Rejected,
+}
+
+async fn status(State(api): State<Api>, Json(ids): Json<Vec<TransactionId>>) -> Json<Vec<Status>> {
+    let state = api.state.lock();
+    let status = |id: &TransactionId| match state.chain.inclusion(id) {
+        Some(block) => Status::InBlock { block },
+        None if state.mempool.contains(id) => Status::Pending,
+        None if state.mempool.has_dropped(id) => Status::Rejected,
+        None => Status::Unknown,
+    };
+    Json(ids.iter().map(status).collect())
+}
+
+#[derive(Deserialize)]
+struct AtTip {
+    tip: Option<HeaderId>,
+}
+
+async fn balance(
+    State(api): State<Api>,
+    Path(pk): Path<PublicKey>,
+    Query(AtTip { tip }): Query<AtTip>,
+) -> Response {
+    let state = api.state.lock();
+    let tip = tip.unwrap_or_else(|| state.chain.tip());
+    let Some(ledger) = state.chain.ledger_after(&tip) else {
+        return (StatusCode::INTERNAL_SERVER_ERROR, format!("Unknown tip {tip}")).into_response();
+    };
+    match ledger.balance(&pk) {
+        0 => {
+            (StatusCode::NOT_FOUND, "The requested address could not be found in the wallet.").into_response()
+        }
+        balance => json!({ "tip": tip, "balance": balance, "address": pk }).to_string().into_response(),
+    }
+}

@@ -1,0 +1,59 @@
+//! What a node shares with its operating system: arguments, environment, signals, and its end.
+
+use std::io;
+use std::panic;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// What the environment says.
+pub(super) struct Environment {
+    pub(super) log_level: Option<String>,
+    pub(super) log_filter: Option<String>,
+    pub(super) log_dir: Option<String>,
+}
+
+impl Environment {
+    #[expect(clippy::disallowed_methods, reason = "the node's settings from the environment, read once")]
+    pub(super) fn read() -> Self {
+        let get = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        Self {
+            log_level: get("NOMOS_LOG_LEVEL"),
+            log_filter: get("NOMOS_LOG_FILTER"),
+            log_dir: get("NOMOS_LOG_DIR"),
+        }
+    }
+}
+
+/// Ends the process after the usual message of a panic, in whichever task it is: half a node is none.
+pub(super) fn exit_on_panic() {
+    let tell = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        tell(info);
+        exit(101);
+    }));
+}
+
+#[expect(clippy::disallowed_methods, reason = "a node that panicked has nothing to tear down")]
+fn exit(code: i32) -> ! {
+    std::process::exit(code)
+}
+
+/// The signals that end a node.
+pub(super) struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    /// Waits for one of them and tells its name.
+    pub(super) async fn recv(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+        }
+    }
+}

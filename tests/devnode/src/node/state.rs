@@ -1,0 +1,290 @@
+//! What a node knows, and what it decides when a slot begins or something arrives.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use libp2p::PeerId;
+use libp2p::gossipsub::{MessageAcceptance, MessageId};
+use serde::Serialize;
+use tracing::{debug, info, warn};
+
+use super::orphans::{Orphans, Recent};
+use super::streams::Streams;
+use crate::chain::{Added, Applied, Chain, Invalid, Refused};
+use crate::config::{Faults, Settings};
+use crate::keys::SecretKey;
+use crate::mempool::{Mempool, Rejection};
+use crate::wire::{Block, HeaderId, SignedTransaction};
+
+/// How long a node that was started late waits for peers before it leads on its own.
+const ALONE: Duration = Duration::from_secs(3);
+
+const MAX_REFUSED: usize = 10_000;
+
+/// The state, shared by network and HTTP. The lock is never held across an `await`.
+#[derive(Clone)]
+pub(super) struct Shared(Arc<Mutex<State>>);
+
+/// A gossiped message and the peer it came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Origin {
+    pub(super) message: MessageId,
+    pub(super) peer: PeerId,
+}
+
+/// What the gossip may do with messages that were undecided until now.
+pub(super) type Verdicts = Vec<(Origin, MessageAcceptance)>;
+
+/// Whether the node leads already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(super) enum Mode {
+    Bootstrapping,
+    Online,
+}
+
+/// What `/network/info` answers.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(super) struct NetworkInfo {
+    pub(super) listen_addresses: Vec<String>,
+    pub(super) n_peers: usize,
+    pub(super) n_connections: u32,
+    pub(super) n_pending_connections: u32,
+}
+
+pub(super) struct State {
+    pub(super) chain: Chain,
+    pub(super) mempool: Mempool<Option<Origin>>,
+    pub(super) mode: Mode,
+    pub(super) network: NetworkInfo,
+    pub(super) streams: Streams,
+    /// When the last transaction became pending, in milliseconds.
+    pub(super) last_item: u64,
+    started: Instant,
+    leader_keys: Vec<SecretKey>,
+    faults: Faults,
+    orphans: Orphans,
+    /// Blocks of branches that fork off below the LIB.
+    refused: Recent<HeaderId>,
+    said_stopped: bool,
+}
+
+/// What became of a received block and of those that waited for it.
+#[derive(Default)]
+pub(super) struct Received {
+    pub(super) verdicts: Verdicts,
+    /// A block to fetch with all before it.
+    pub(super) missing: Option<HeaderId>,
+    /// Whether the block is in the tree.
+    pub(super) is_known: bool,
+    /// Whether the block is of a branch that forks off below the LIB.
+    pub(super) is_below_lib: bool,
+}
+
+impl Shared {
+    pub(super) fn new(settings: &Settings) -> Self {
+        let chain = Chain::new(settings);
+        let state = State {
+            mempool: Mempool::new(chain.ledger().clone()),
+            chain,
+            mode: Mode::Bootstrapping,
+            network: NetworkInfo::default(),
+            streams: Streams::default(),
+            last_item: 0,
+            started: Instant::now(),
+            leader_keys: settings.leader_keys.clone(),
+            faults: settings.faults.clone(),
+            orphans: Orphans::default(),
+            refused: Recent::new(MAX_REFUSED),
+            said_stopped: false,
+        };
+        Self(Arc::new(Mutex::new(state)))
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().expect("a panic anywhere ends the process")
+    }
+}
+
+impl State {
+    /// A slot begins: the block that this node makes in it.
+    pub(super) fn begin_slot(&mut self, slot: u64) -> Option<Arc<Block>> {
+        if self.mode == Mode::Bootstrapping {
+            let alone = self.network.n_peers == 0 && self.started.elapsed() >= ALONE;
+            if slot > 2 && !alone {
+                return None;
+            }
+            self.go_online();
+        }
+        if self.is_stopped() {
+            return None;
+        }
+        let transactions = self.mempool.select();
+        let made = self.leader_keys.iter().find_map(|key| self.chain.make(key, slot, transactions.clone()));
+        let block = Arc::new(made?);
+        match self.chain.add(block.clone(), slot) {
+            Ok(Added::Applied(applied)) => {
+                self.applied("made", &block, &applied);
+                Some(block)
+            }
+            other => panic!("the block {} that this node made is refused: {other:?}", block.id()),
+        }
+    }
+
+    /// All that the peers have is here.
+    pub(super) fn go_online(&mut self) {
+        if self.mode == Mode::Bootstrapping {
+            self.mode = Mode::Online;
+            info!(height = self.chain.height(), "online");
+        }
+    }
+
+    /// A block arrived. `latest` is the newest slot it may have.
+    pub(super) fn receive_block(
+        &mut self,
+        block: Arc<Block>,
+        origin: Option<Origin>,
+        latest: u64,
+    ) -> Received {
+        let mut received = Received::default();
+        let first = block.id();
+        let mut work = VecDeque::from([(block, origin)]);
+        while let Some((block, origin)) = work.pop_front() {
+            let id = block.id();
+            let verdict = match self.judge(&block, &id, latest) {
+                Ok(Added::Orphan) => {
+                    received.missing = Some(block.header.parent_block);
+                    self.orphans.insert(block, origin);
+                    continue;
+                }
+                Ok(Added::Known) => MessageAcceptance::Accept,
+                Ok(Added::Applied(applied)) => {
+                    received.verdicts.extend(self.applied("applied", &block, &applied));
+                    MessageAcceptance::Accept
+                }
+                Err(Refused::BelowLib | Refused::Invalid(Invalid::Future { .. })) => {
+                    MessageAcceptance::Ignore
+                }
+                Err(Refused::Invalid(_)) => MessageAcceptance::Reject,
+            };
+            if self.chain.contains(&id) || self.refused.contains(&id) {
+                work.extend(self.orphans.take(&id));
+            }
+            received.verdicts.extend(origin.map(|origin| (origin, verdict)));
+        }
+        received.is_known = self.chain.contains(&first);
+        received.is_below_lib = self.refused.contains(&first);
+        received
+    }
+
+    fn judge(&mut self, block: &Arc<Block>, id: &HeaderId, latest: u64) -> Result<Added, Refused> {
+        let Block { header, .. } = &**block;
+        if self.refused.contains(id) || self.refused.contains(&header.parent_block) {
+            self.refused.insert(*id);
+            return Err(Refused::BelowLib);
+        }
+        let added = self.chain.add(block.clone(), latest);
+        match &added {
+            Err(Refused::BelowLib) => {
+                warn!(
+                    block = %id.short(), slot = header.slot, lib = %self.chain.lib().short(),
+                    "refusing a reorganisation below the last irreversible block: staying on this node's chain"
+                );
+                self.refused.insert(*id);
+            }
+            Err(Refused::Invalid(rule)) => warn!(block = %id.short(), "refused a block: {rule}"),
+            Ok(_) => {}
+        }
+        added
+    }
+
+    /// Everything that follows from a block in the tree.
+    fn applied(&mut self, how: &str, block: &Arc<Block>, applied: &Applied) -> Verdicts {
+        let (id, header) = (block.id(), &block.header);
+        info!(
+            block = %id.short(), height = applied.height, slot = header.slot,
+            leader = %header.proof_of_leadership.leader_key.short(), transactions = block.transactions.len(),
+            tip = applied.is_tip, "{how} a block"
+        );
+        if let Some(other) = applied.equivocation {
+            warn!(
+                leader = %header.proof_of_leadership.leader_key, slot = header.slot, one = %other, other = %id,
+                "equivocation: a leader made two blocks in one slot"
+            );
+        }
+        if !applied.abandoned.is_empty() {
+            info!(
+                depth = applied.abandoned.len(), adopted = applied.adopted.len(), tip = %id.short(), "reorganised"
+            );
+        }
+        self.streams.applied(block, &applied.finalized);
+        let verdicts = if applied.is_tip {
+            let passed = self.mempool.rebase(self.chain.ledger(), applied);
+            let accept = |origin| (origin, MessageAcceptance::Accept);
+            passed.into_iter().filter_map(|(_, origin)| origin).map(accept).collect()
+        } else {
+            Verdicts::new()
+        };
+        if let Some(height) = self.faults.panic_at.filter(|height| self.chain.height() >= *height) {
+            panic!("fault panic_at: the chain has reached height {height}");
+        }
+        verdicts
+    }
+
+    /// A transaction was submitted. Returns whether it is to be passed on.
+    pub(super) fn submit(&mut self, transaction: &Arc<SignedTransaction>) -> Result<bool, Rejection> {
+        if self.faults.accept_and_drop {
+            warn!(transaction = %transaction.id(), "fault accept_and_drop: dropped a transaction");
+            return Ok(false);
+        }
+        self.mempool.add(transaction.clone())?;
+        self.touch_mempool();
+        debug!(transaction = %transaction.id(), "transaction submitted");
+        Ok(true)
+    }
+
+    /// A transaction arrived from a peer.
+    pub(super) fn receive_transaction(
+        &mut self,
+        transaction: SignedTransaction,
+        origin: Option<Origin>,
+    ) -> Verdicts {
+        let transaction = Arc::new(transaction);
+        let verdict = if self.chain.inclusion(&transaction.id()).is_some() {
+            MessageAcceptance::Ignore
+        } else {
+            match self.mempool.add(transaction.clone()) {
+                Ok(()) => {
+                    self.touch_mempool();
+                    MessageAcceptance::Accept
+                }
+                Err(Rejection::Invalid(refusal)) if refusal.may_pass() => {
+                    self.mempool.park(transaction, origin);
+                    return Verdicts::new();
+                }
+                Err(Rejection::Known | Rejection::Full) => MessageAcceptance::Ignore,
+                Err(Rejection::Invalid(refusal)) => {
+                    warn!(transaction = %transaction.id(), "refused a transaction: {refusal}");
+                    MessageAcceptance::Reject
+                }
+            }
+        };
+        origin.into_iter().map(|origin| (origin, verdict)).collect()
+    }
+
+    fn touch_mempool(&mut self) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.last_item = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+    }
+
+    fn is_stopped(&mut self) -> bool {
+        let stopped = self.faults.stop_producing_at.filter(|height| self.chain.height() >= *height);
+        if let Some(height) = stopped
+            && !self.said_stopped
+        {
+            self.said_stopped = true;
+            warn!("fault stop_producing_at: the chain has reached height {height}, making no more blocks");
+        }
+        stopped.is_some()
+    }
+}

@@ -1,0 +1,287 @@
+//! Nodes as processes of their own, on loopback addresses of their own.
+
+use std::fs::{self, File};
+use std::future::Future;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant, SystemTime};
+
+use logos_scenario_devnode::config::{
+    Config, Faults, GenesisConfig, NetworkConfig, NoteConfig, PeerConfig, Role,
+};
+use logos_scenario_devnode::genesis::{Genesis, Note};
+use logos_scenario_devnode::keys::SecretKey;
+use logos_scenario_devnode::wallet::{Transfer, account_key, transfer};
+use logos_scenario_devnode::wire::{Output, PublicKey};
+use reqwest::{Client, Response};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+/// How many wallet accounts there are, with 100 each.
+const ACCOUNTS: u64 = 64;
+
+/// Nodes that are started as often as a case likes. All end with it.
+pub(crate) struct Cluster {
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) client: Client,
+    directory: tempfile::TempDir,
+    /// Holds the subnet.
+    _guard: TcpListener,
+}
+
+pub(crate) struct Node {
+    pub(crate) config: Config,
+    child: Option<Child>,
+    path: PathBuf,
+}
+
+/// Who dials whom.
+#[derive(Clone, Copy)]
+pub(crate) enum Layout {
+    /// Everybody dials node 0.
+    Star,
+    /// Everybody dials the one before.
+    Chain,
+    /// Everybody dials all before.
+    Full,
+}
+
+impl Cluster {
+    /// Nodes with slots of that length, changed by `change`, and not started.
+    pub(crate) fn new(count: usize, slot: &str, layout: Layout, change: impl Fn(usize, &mut Config)) -> Self {
+        let (guard, subnet) = subnet();
+        let host = |index: usize| Ipv4Addr::new(127, subnet.0, subnet.1, 10 + u8::try_from(index).unwrap());
+        let start = SystemTime::now() + Duration::from_millis(700);
+        let directory = tempfile::tempdir().unwrap();
+        let config = |index: usize| {
+            let dialled = match layout {
+                Layout::Star => 0..index.min(1),
+                Layout::Chain => index.saturating_sub(1)..index,
+                Layout::Full => 0..index,
+            };
+            let mut config = Config {
+                name: format!("validator-{index}"),
+                role: Role::Validator,
+                node_key: key(2, index).to_hex(),
+                listen: format!("{}:3000", host(index)),
+                peers: dialled
+                    .map(|peer| PeerConfig {
+                        address: format!("{}:3000", host(peer)),
+                        public_key: key(2, peer).public().to_string(),
+                    })
+                    .collect(),
+                discovery: true,
+                http: format!("{}:18080", host(index)),
+                testing_http: format!("{}:18081", host(index)),
+                genesis: GenesisConfig {
+                    leaders: (0..count).map(|index| note(1000, key(1, index).public())).collect(),
+                    accounts: (0..ACCOUNTS).map(|index| note(100, account_key(index).public())).collect(),
+                },
+                start_time: humantime::format_rfc3339_millis(start).to_string(),
+                slot: slot.to_owned(),
+                active_slot_coeff: 0.9,
+                security_param: 10,
+                leader_keys: vec![key(1, index).to_hex()],
+                network: NetworkConfig::default(),
+                storage: None,
+                log: "info".to_owned(),
+                faults: Faults::default(),
+            };
+            change(index, &mut config);
+            config
+        };
+        let node = |index| {
+            let config = config(index);
+            let path = directory.path().join(format!("{}.yaml", config.name));
+            fs::write(&path, config.to_yaml()).unwrap();
+            Node { config, child: None, path }
+        };
+        let nodes = (0..count).map(node).collect();
+        // A connection of its own for each request: the node closes one whose request it did not read to the end.
+        let client = Client::builder().timeout(Duration::from_secs(5)).no_proxy().pool_max_idle_per_host(0);
+        let client = client.build().unwrap();
+        Self { nodes, client, directory, _guard: guard }
+    }
+
+    /// Starts all nodes and waits until they answer.
+    pub(crate) async fn start(&mut self) {
+        for index in 0..self.nodes.len() {
+            self.spawn(index);
+        }
+        for index in 0..self.nodes.len() {
+            self.ready(index).await;
+        }
+    }
+
+    pub(crate) fn spawn(&mut self, index: usize) {
+        let path = self.log(index);
+        let log = File::options().create(true).append(true).open(path).unwrap();
+        self.nodes[index].child = Some(spawn(&[self.nodes[index].path.to_str().unwrap()], log.into()));
+    }
+
+    pub(crate) async fn ready(&self, index: usize) {
+        until(&format!("node {index} answers"), 10, async || self.info(index).await.is_some()).await;
+    }
+
+    /// Sends a signal and waits for the end.
+    pub(crate) fn end(&mut self, index: usize, signal: Signal) -> (ExitStatus, Duration) {
+        let since = Instant::now();
+        let child = self.nodes[index].child.as_mut().unwrap();
+        kill_process(Pid::from_child(child), signal).unwrap();
+        let status = child.wait().unwrap();
+        (status, since.elapsed())
+    }
+
+    /// How a node ended, once it has.
+    pub(crate) fn ended(&mut self, index: usize) -> Option<ExitStatus> {
+        self.nodes[index].child.as_mut().unwrap().try_wait().unwrap()
+    }
+
+    /// How a node ends on its own; waits for it.
+    pub(crate) fn end_of(&mut self, index: usize) -> ExitStatus {
+        self.nodes[index].child.as_mut().unwrap().wait().unwrap()
+    }
+
+    pub(crate) fn path(&self, index: usize) -> &str {
+        self.nodes[index].path.to_str().unwrap()
+    }
+
+    pub(crate) fn signal(&self, index: usize, signal: Signal) {
+        kill_process(Pid::from_child(self.nodes[index].child.as_ref().unwrap()), signal).unwrap();
+    }
+
+    fn log(&self, index: usize) -> PathBuf {
+        self.directory.path().join(format!("{}.log", self.nodes[index].config.name))
+    }
+
+    pub(crate) fn log_text(&self, index: usize) -> String {
+        fs::read_to_string(self.log(index)).unwrap_or_default()
+    }
+
+    pub(crate) fn url(&self, index: usize, path: &str) -> String {
+        format!("http://{}{path}", self.nodes[index].config.http)
+    }
+
+    pub(crate) async fn get(&self, index: usize, path: &str) -> Option<Response> {
+        self.client.get(self.url(index, path)).send().await.ok()
+    }
+
+    pub(crate) async fn post(&self, index: usize, path: &str, body: &Value) -> (u16, String) {
+        let response = self.client.post(self.url(index, path)).json(body).send().await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
+    }
+
+    pub(crate) async fn info(&self, index: usize) -> Option<Value> {
+        self.get(index, "/cryptarchia/info").await?.json().await.ok()
+    }
+
+    pub(crate) async fn height(&self, index: usize) -> u64 {
+        self.info(index).await.map_or(0, |info| info["height"].as_u64().unwrap())
+    }
+
+    pub(crate) async fn height_of_all(&self) -> u64 {
+        let mut least = u64::MAX;
+        for index in 0..self.nodes.len() {
+            least = least.min(self.height(index).await);
+        }
+        least
+    }
+
+    /// The followed chain of a node without genesis, lowest first: each block with its id.
+    pub(crate) async fn chain(&self, index: usize) -> Vec<(String, Value)> {
+        let Some(info) = self.info(index).await else { return Vec::new() };
+        let mut id = info["tip"].clone();
+        let mut blocks = Vec::new();
+        loop {
+            let (_, block) = self.post(index, "/storage/block", &id).await;
+            let block: Value = serde_json::from_str(&block).unwrap();
+            if block.is_null() {
+                break;
+            }
+            let parent = block["header"]["parent_block"].clone();
+            blocks.push((id.as_str().unwrap().to_owned(), block));
+            id = parent;
+        }
+        blocks.reverse();
+        blocks
+    }
+
+    pub(crate) fn genesis(&self) -> Genesis {
+        self.nodes[0].config.settings().unwrap().genesis
+    }
+
+    /// A transfer of account `from`'s genesis note to the next account.
+    pub(crate) fn transfer(&self, from: u64) -> Transfer {
+        let note: Note = self.genesis().account_note(usize::try_from(from).unwrap()).unwrap();
+        let pk = account_key(from + 1).public();
+        transfer(&[(note, &account_key(from))], vec![Output { value: 100, pk }])
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        for node in &mut self.nodes {
+            if let Some(child) = &mut node.child {
+                let _: std::io::Result<()> = child.kill();
+                let _: std::io::Result<ExitStatus> = child.wait();
+            }
+        }
+        if std::thread::panicking() {
+            let path = std::env::temp_dir().join(format!("devnode-failed-{}", std::process::id()));
+            let _: std::io::Result<()> = fs::create_dir_all(&path);
+            for index in 0..self.nodes.len() {
+                let name = self.log(index);
+                let _: std::io::Result<u64> = fs::copy(&name, path.join(name.file_name().unwrap()));
+            }
+            eprintln!("the nodes' logs are in {}", path.display());
+        }
+    }
+}
+
+/// This test binary, as the node: see `main`.
+#[expect(clippy::disallowed_methods, reason = "this file starts the processes of these tests")]
+pub(crate) fn spawn(arguments: &[&str], log: Stdio) -> Child {
+    let program = std::env::current_exe().unwrap();
+    Command::new(program)
+        .args(arguments)
+        .env_clear()
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(log)
+        .spawn()
+        .unwrap()
+}
+
+/// Waits until it holds, for so many seconds at most.
+#[expect(clippy::disallowed_methods, reason = "the one loop of these tests that sleeps")]
+pub(crate) async fn until<F: Future<Output = bool>>(what: &str, seconds: u64, holds: impl Fn() -> F) {
+    let since = Instant::now();
+    while !holds().await {
+        assert!(since.elapsed() < Duration::from_secs(seconds), "not within {seconds} s: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// A `127.a.b.0/24` that nobody else has, as long as the listener lives.
+fn subnet() -> (TcpListener, (u8, u8)) {
+    let mut number = std::process::id();
+    loop {
+        let [a, b, ..] = number.wrapping_mul(2_654_435_761).to_be_bytes();
+        let a = a.clamp(1, 254);
+        if let Ok(guard) = TcpListener::bind((Ipv4Addr::new(127, a, b, 1), 1080)) {
+            return (guard, (a, b));
+        }
+        number += 1;
+    }
+}
+
+fn key(kind: u8, index: usize) -> SecretKey {
+    let mut seed = [kind; 32];
+    seed[0] = u8::try_from(index).unwrap();
+    SecretKey::from_seed(seed)
+}
+
+fn note(value: u64, owner: PublicKey) -> NoteConfig {
+    NoteConfig { value, public_key: owner.to_string() }
+}

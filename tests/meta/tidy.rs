@@ -1,0 +1,102 @@
+//! What no lint checks.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::root;
+
+/// All files below the workspace's folders, but for what is built.
+fn files(extension: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders: Vec<PathBuf> =
+        ["macros", "runtime", "backends", "tests"].iter().map(|name| root().join(name)).collect();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("a folder of the workspace can be read") {
+            let path = entry.expect("an entry can be read").path();
+            match path.is_dir() {
+                true => folders.push(path),
+                false if path.extension().is_some_and(|other| other == extension) => found.push(path),
+                false => {}
+            }
+        }
+    }
+    assert!(!found.is_empty(), "no file ends in .{extension}");
+    found
+}
+
+/// Fails with every place where `wrong` says something.
+fn check(what: &str, files: Vec<PathBuf>, wrong: impl Fn(&Path, &str) -> Option<String>) {
+    let told: Vec<String> = files
+        .iter()
+        .filter_map(|path| {
+            let text = fs::read_to_string(path).expect("a source file is text");
+            Some(format!("{}: {}", path.display(), wrong(path, &text)?))
+        })
+        .collect();
+    assert!(told.is_empty(), "{what}:\n{}", told.join("\n"));
+}
+
+fn below(folder: &str) -> Vec<PathBuf> {
+    files("rs").into_iter().filter(|path| path.starts_with(root().join(folder))).collect()
+}
+
+/// Lines in which one of the words stands, whatever is around it; tests at a file's end may say anything.
+fn lines_with(text: &str, words: &[&str]) -> Option<String> {
+    let program = text.split("#[cfg(test)]").next().unwrap_or_default();
+    let lines = program.lines().enumerate().filter(|(_, line)| {
+        let line = line.to_lowercase();
+        let mut parts = line.split(|letter: char| !letter.is_alphanumeric());
+        parts.any(|part| words.contains(&part))
+    });
+    let told: Vec<String> =
+        lines.map(|(number, line)| format!("line {}: {}", number + 1, line.trim())).collect();
+    (!told.is_empty()).then(|| told.join("; "))
+}
+
+#[test]
+fn every_file_says_what_it_is_for() {
+    let snippets = [root().join("macros/ui"), root().join("macros/expansions")];
+    let is_snippet = |path: &PathBuf| snippets.iter().any(|folder| path.starts_with(folder));
+    let sources = files("rs").into_iter().filter(|path| !is_snippet(path)).collect();
+    check("files that do not open with //!", sources, |_, text| {
+        (!text.starts_with("//! ")).then(|| "opens otherwise".to_owned())
+    });
+}
+
+#[test]
+fn modules_are_files_beside_their_folder() {
+    check("mod.rs files", files("rs"), |path, _| {
+        path.ends_with("mod.rs").then(|| "rename it to its folder's name".to_owned())
+    });
+}
+
+#[test]
+fn the_runtime_knows_no_backend() {
+    check("the runtime names a container engine", below("runtime/src"), |_, text| {
+        lines_with(text, &["docker", "bollard", "kube", "kubernetes"])
+    });
+}
+
+#[test]
+fn backends_know_no_chain() {
+    check("a backend names what only the runtime knows", below("backends/src/local"), |_, text| {
+        lines_with(text, &["genesis", "wallet", "utxo", "block_interval", "mempool"])
+    });
+}
+
+#[test]
+fn lints_are_lifted_with_a_reason() {
+    check("bare allows and ignores", files("rs"), |path, text| {
+        if path.starts_with(root().join("macros")) {
+            return None;
+        }
+        let mut lines = text.lines().map(str::trim_start);
+        lines.find(|line| *line == "#[ignore]" || is_bare_allow(line)).map(|line| format!("`{line}`"))
+    });
+}
+
+/// An `allow` in one line, without a reason.
+fn is_bare_allow(line: &str) -> bool {
+    let allows = line.starts_with("#[allow(") || line.starts_with("#![allow(");
+    allows && line.ends_with(")]") && !line.contains("reason = ")
+}

@@ -1,0 +1,1 @@
+//! The project's own tests: the scenario suite, conformance, and the runner examples.
