@@ -1,5 +1,6 @@
 //! One attempt of one case: what the body of a scenario gets, and where its files are.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
@@ -216,17 +217,24 @@ impl Place {
 
     /// The place of a cluster that is made by hand.
     pub(crate) fn by_hand() -> std::result::Result<Self, DeployError> {
-        static COUNT: AtomicU32 = AtomicU32::new(1);
-        Self::new("by-hand", COUNT.fetch_add(1, Ordering::Relaxed))
+        Self::new("by-hand", 1)
     }
 
+    /// The first number from `attempt` up whose directory nobody has: other processes of the invocation
+    /// may run a case of the same name, or make clusters by hand, too.
     fn new(case: &str, attempt: u32) -> std::result::Result<Self, DeployError> {
         let invocation = INVOCATION.as_str();
-        let directory =
-            scenario_directory().join(invocation).join(case.replace("::", ".")).join(attempt.to_string());
-        std::fs::create_dir_all(&directory).map_err(|error| DeployError {
-            subject: directory.display().to_string(),
-            what: format!("cannot be created: {error}"),
+        let folder = scenario_directory().join(invocation).join(case.replace("::", "."));
+        let directory = (attempt..).map(|number| folder.join(number.to_string())).find_map(|directory| {
+            match claim(&directory) {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => None,
+                claimed => Some(claimed.map(|()| directory)),
+            }
+        });
+        let directory = directory.unwrap_or_else(|| Err(ErrorKind::AlreadyExists.into()));
+        let directory = directory.map_err(|error| DeployError {
+            subject: folder.display().to_string(),
+            what: format!("cannot hold a directory for the run: {error}"),
             try_next: "make room, or make its parent writable".to_owned(),
             log: None,
         })?;
@@ -256,6 +264,19 @@ impl Place {
     }
 }
 
+/// Makes a directory, which must not exist, and those above it.
+fn claim(directory: &Path) -> std::io::Result<()> {
+    let above = directory.parent().unwrap_or(directory);
+    loop {
+        std::fs::create_dir_all(above)?;
+        match std::fs::create_dir(directory) {
+            // The run before ended just now, and removed its empty folders.
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            made => return made,
+        }
+    }
+}
+
 /// The invocation this process belongs to: nextest's run, or this process.
 static INVOCATION: LazyLock<String> = LazyLock::new(|| match &env::settings().nextest {
     Some(nextest) => nextest.run.clone(),
@@ -273,4 +294,20 @@ pub(crate) fn scenario_directory() -> &'static Path {
         target.map_or_else(std::env::temp_dir, Path::to_owned).join("scenario")
     });
     &DIRECTORY
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_runs_share_a_directory() {
+        let places: Vec<_> = (0..3).map(|_| Place::new("run::tests::shared", 1).unwrap()).collect();
+        let named = |place: &Place| place.directory.file_name().unwrap().to_owned();
+        assert_eq!(places.iter().map(named).collect::<Vec<_>>(), ["1", "2", "3"]);
+        let retry = Place::new("run::tests::shared", 7).unwrap();
+        assert_eq!(named(&retry), "7");
+        places.iter().chain([&retry]).for_each(Place::remove_empty);
+        assert!(!retry.directory.exists());
+    }
 }
