@@ -229,13 +229,24 @@ impl Chain {
     /// Makes the block of a slot on the tip, where the key wins the slot and the tip is older.
     #[must_use]
     pub fn make(&self, key: &SecretKey, slot: u64, transactions: Vec<SignedTransaction>) -> Option<Block> {
-        if slot <= self.slot() {
-            return None;
-        }
-        let proof_of_leadership = self.lottery.draw(key, slot, self.ledger().root())?;
+        self.make_on(self.tip(), key, slot, transactions)
+    }
+
+    /// Makes the block of a slot on some block, where the key wins the slot and that block is older and not below
+    /// the LIB.
+    #[must_use]
+    pub fn make_on(
+        &self,
+        parent_block: HeaderId,
+        key: &SecretKey,
+        slot: u64,
+        transactions: Vec<SignedTransaction>,
+    ) -> Option<Block> {
+        let parent = self.blocks.get(&parent_block).filter(|parent| parent.slot < slot)?;
+        let proof_of_leadership = self.lottery.draw(key, slot, parent.ledger.as_ref()?.root())?;
         let header = Header {
             version: Version::Bedrock,
-            parent_block: self.tip(),
+            parent_block,
             slot,
             block_root: Block::root(&transactions),
             proof_of_leadership,
@@ -250,6 +261,26 @@ impl Chain {
     ///
     /// Why it is not in the tree; then nothing is changed.
     pub fn add(&mut self, block: Arc<Block>, latest: u64) -> Result<Added, Refused> {
+        self.join(block, |chain, block, id, parent, before| {
+            verify::check(block, id, &chain.lottery, parent.slot, before, latest)?;
+            verify::apply(block, before)
+        })
+    }
+
+    /// Adds a block that this node judged before, without its signatures.
+    ///
+    /// # Errors
+    ///
+    /// Why it is not in the tree; then nothing is changed.
+    pub fn restore(&mut self, block: Arc<Block>) -> Result<Added, Refused> {
+        self.join(block, |_, block, _, _, before| verify::apply_again(block, before))
+    }
+
+    fn join(
+        &mut self,
+        block: Arc<Block>,
+        judge: impl FnOnce(&Self, &Block, &HeaderId, &Entry, &Arc<Ledger>) -> Result<Arc<Ledger>, Invalid>,
+    ) -> Result<Added, Refused> {
         let id = block.id();
         if self.contains(&id) {
             return Ok(Added::Known);
@@ -260,9 +291,12 @@ impl Chain {
         let Some(before) = &parent.ledger else {
             return Err(Refused::BelowLib);
         };
-        verify::check(&block, &id, &self.lottery, parent.slot, before, latest)?;
-        let ledger = verify::apply(&block, before)?;
+        let ledger = judge(self, &block, &id, parent, before)?;
         let height = parent.height + 1;
+        Ok(Added::Applied(self.insert(id, block, height, ledger)))
+    }
+
+    fn insert(&mut self, id: HeaderId, block: Arc<Block>, height: u64, ledger: Arc<Ledger>) -> Applied {
         let Header { parent_block: parent, slot, .. } = block.header;
         let leader = block.header.proof_of_leadership.leader_key;
         let equivocation = self.led.insert((leader, slot), id);
@@ -274,7 +308,7 @@ impl Chain {
             self.follow(id, &mut applied);
             self.finalize(&mut applied);
         }
-        Ok(Added::Applied(applied))
+        applied
     }
 
     /// Makes the chain that ends in `tip` the followed one.

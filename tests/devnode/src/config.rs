@@ -47,7 +47,7 @@ pub struct Config {
     /// How the node sends.
     #[serde(default, skip_serializing_if = "is_default")]
     pub network: NetworkConfig,
-    /// The directory for what survives the process.
+    /// The directory for what survives the process; without one nothing does. It belongs to one node and one chain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage: Option<String>,
     /// The least level that is logged: `error`, `warn`, `info`, `debug` or `trace`.
@@ -117,19 +117,64 @@ pub struct Delay {
     pub max: String,
 }
 
-/// What a node does wrong on purpose. Each says so in the log when it does it.
+/// What a node does wrong on purpose. Each says so in the log when it does it. With stored data a node is at its
+/// height again after a restart, so that what happens from a height on happens again.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Faults {
+    /// Says so on stderr and ends with exit code 1, before it opens anything.
+    #[serde(skip_serializing_if = "is_default")]
+    pub refuse_to_start: bool,
     /// Makes no block once its chain has this height.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_producing_at: Option<u64>,
+    /// Makes a block in every other slot that it wins.
+    #[serde(skip_serializing_if = "is_default")]
+    pub half_rate: bool,
+    /// Makes a second block, beside the tip, in each slot that it wins.
+    #[serde(skip_serializing_if = "is_default")]
+    pub equivocate: bool,
+    /// Takes no block and no transaction from its peers once its chain has this height, and so makes a chain of its
+    /// own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fork_away_at: Option<u64>,
     /// Accepts submitted transactions, whatever they are, and drops them.
     #[serde(skip_serializing_if = "is_default")]
     pub accept_and_drop: bool,
     /// Panics once its chain has this height.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub panic_at: Option<u64>,
+    /// Ends without a word to anybody once its chain has a height.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exit_at: Option<ExitAt>,
+    /// Answers each HTTP request that much later, such as `2s`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http_delay: Option<String>,
+    /// What it does instead of answering HTTP requests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpFault>,
+}
+
+/// When a node exits, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExitAt {
+    /// The height of its chain.
+    pub height: u64,
+    /// The exit code.
+    pub code: u8,
+}
+
+/// What a node does instead of answering HTTP requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HttpFault {
+    /// Answers 200 with something that is no JSON and no text.
+    Garbage,
+    /// Takes requests and never answers.
+    Silent,
+    /// Opens no port, and runs.
+    Closed,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {

@@ -2,6 +2,7 @@
 
 mod behaviour;
 mod clock;
+mod faults;
 mod http;
 mod logging;
 mod metrics;
@@ -11,19 +12,18 @@ mod peers;
 mod process;
 mod protocol;
 mod state;
+mod storage;
 mod streams;
 
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
-use tokio::net::TcpListener;
 use tokio::sync::mpsc::unbounded_channel;
 use tracing::info;
 
@@ -105,15 +105,22 @@ fn read(path: &Path) -> Result<Settings, String> {
 fn start(settings: &Settings) -> Result<(), String> {
     process::exit_on_panic();
     logging::start(settings, &process::Environment::read())?;
+    if settings.faults.refuse_to_start {
+        return Err("fault refuse_to_start: not starting".to_owned());
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|error| error.to_string())?.block_on(run(settings))
 }
 
 async fn run(settings: &Settings) -> Result<(), String> {
     let mut signals = process::Signals::new().map_err(|error| error.to_string())?;
-    let api = bind("http", settings.http).await?;
-    let testing = bind("testing_http", settings.testing_http).await?;
-    let state = state::Shared::new(settings);
+    let http_fault = faults::Http::new(settings);
+    let http = match http_fault.is_closed() {
+        true => None,
+        false => Some(http::Listeners::bind(settings).await?),
+    };
+    let (later, come) = unbounded_channel();
+    let state = state::Shared::load(settings, later.clone())?;
     let genesis = state.lock().chain.genesis();
     let topics = behaviour::Topics::new(genesis);
     let mut swarm =
@@ -121,7 +128,6 @@ async fn run(settings: &Settings) -> Result<(), String> {
     let told = |error| format!("listen: {}: {error}", settings.listen);
     network::listen(&mut swarm, settings.listen).await.map_err(told)?;
     let (submitted, to_publish) = unbounded_channel();
-    let (later, come) = unbounded_channel();
     let network = network::Network {
         peers: peers::Peers::new(settings, *swarm.local_peer_id(), rng(settings)),
         swarm,
@@ -132,17 +138,21 @@ async fn run(settings: &Settings) -> Result<(), String> {
         asked: HashMap::new(),
         later,
     };
-    info!(name = settings.name, role = ?settings.role, http = %settings.http, %genesis, "started");
+    let height = state.lock().chain.height();
+    info!(name = settings.name, role = ?settings.role, http = %settings.http, %genesis, height, "started");
+    let answering = async {
+        match http {
+            Some(http) => http.serve(http_fault, state.clone(), submitted).await,
+            None => std::future::pending().await,
+        }
+    };
     tokio::select! {
         signal = signals.recv() => info!("{signal}: ending"),
-        () = http::serve(api, testing, state, submitted) => {}
+        () = answering => {}
         () = network.run(to_publish, come) => {}
     }
+    state.lock().close();
     Ok(())
-}
-
-async fn bind(field: &str, at: SocketAddr) -> Result<TcpListener, String> {
-    TcpListener::bind(at).await.map_err(|error| format!("{field}: {at}: {error}"))
 }
 
 /// Another one at every start.

@@ -112,7 +112,7 @@ fn config(node: &NodePlanning<'_>) -> Result<Config, Problem> {
         security_param: consensus.security_param.into(),
         leader_keys: vec![hex::encode(genesis.leaders[index].seed)],
         network: NetworkConfig::default(),
-        storage: None,
+        storage: Some(format!("{}/storage", symbol::DIRECTORY)),
         log: "info".to_owned(),
         faults: Faults::default(),
     };

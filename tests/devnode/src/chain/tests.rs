@@ -40,6 +40,7 @@ fn settings() -> Settings {
         storage: None,
         log: "info".to_owned(),
         faults: Faults::default(),
+        http_delay: Duration::ZERO,
     }
 }
 

@@ -65,12 +65,25 @@ pub(super) fn check(
     Ok(())
 }
 
-/// The ledger after the block.
+/// The ledger after a block whose transactions are judged by all rules.
 pub(super) fn apply(block: &Block, before: &Arc<Ledger>) -> Result<Arc<Ledger>, Invalid> {
+    after(block, before, Ledger::validate)
+}
+
+/// The ledger after a block whose transactions were judged before.
+pub(super) fn apply_again(block: &Block, before: &Arc<Ledger>) -> Result<Arc<Ledger>, Invalid> {
+    after(block, before, |_, _| Ok(()))
+}
+
+fn after(
+    block: &Block,
+    before: &Arc<Ledger>,
+    judge: impl Fn(&Ledger, &SignedTransaction) -> Result<(), Refusal>,
+) -> Result<Arc<Ledger>, Invalid> {
     let mut ledger = before.clone();
     for transaction in &block.transactions {
         let refused = |refusal| Invalid::Transaction { id: transaction.id(), refusal };
-        ledger.validate(transaction).map_err(refused)?;
+        judge(&ledger, transaction).map_err(refused)?;
         Arc::make_mut(&mut ledger).apply(transaction).map_err(refused)?;
     }
     Ok(ledger)

@@ -13,7 +13,7 @@ use crate::genesis::Genesis;
 use crate::keys::SecretKey;
 use crate::wire::{Output, PublicKey};
 
-/// What a node works with. The fields are those of [`Config`].
+/// What a node works with. The fields are those of [`Config`], some of them with their last name only.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "the fields are those of Config")]
 pub struct Settings {
@@ -35,6 +35,7 @@ pub struct Settings {
     pub storage: Option<PathBuf>,
     pub log: String,
     pub faults: Faults,
+    pub http_delay: Duration,
 }
 
 /// A peer to dial.
@@ -110,6 +111,10 @@ impl Config {
             reader.leaders(genesis, keys);
         }
         let delay = self.delay(reader);
+        let http_delay = match &self.faults.http_delay {
+            Some(delay) => reader.duration("faults.http_delay", delay),
+            None => Some(Duration::ZERO),
+        };
         if !LEVELS.contains(&self.log.as_str()) {
             reader.problem("log", &format!("expected one of {}, found `{}`", LEVELS.join(", "), self.log));
         }
@@ -132,6 +137,7 @@ impl Config {
             storage: self.storage.as_ref().map(PathBuf::from),
             log: self.log.clone(),
             faults: self.faults.clone(),
+            http_delay: http_delay?,
         })
     }
 

@@ -28,7 +28,12 @@ fn config() -> Config {
         network: NetworkConfig { delay: Some(Delay { min: "50ms".into(), max: "1s".into() }) },
         storage: None,
         log: "info".into(),
-        faults: Faults { panic_at: Some(7), ..Faults::default() },
+        faults: Faults {
+            panic_at: Some(7),
+            exit_at: Some(ExitAt { height: 9, code: 3 }),
+            http: Some(HttpFault::Garbage),
+            ..Faults::default()
+        },
     }
 }
 
@@ -79,6 +84,10 @@ fn what_is_written_is_read() {
         log: info
         faults:
           panic_at: 7
+          exit_at:
+            height: 9
+            code: 3
+          http: garbage
     "#]]
     .assert_eq(&yaml);
 }
@@ -156,7 +165,7 @@ fn unknown_and_missing_fields_are_refused_in_one_line() {
     refused(
         &yaml.replace("panic_at:", "panic:"),
         &expect![
-            "unknown field `panic`, expected one of stop_producing_at, accept_and_drop, panic_at at line 32, column 3"
+            "unknown field `panic`, expected one of refuse_to_start, stop_producing_at, half_rate, equivocate, fork_away_at, accept_and_drop, panic_at, exit_at, http_delay, http at line 32, column 3"
         ],
     );
     refused(

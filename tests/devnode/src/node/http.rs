@@ -1,5 +1,8 @@
 //! The HTTP API, with the paths, codes and texts of the production node.
 
+mod server;
+
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,8 +19,10 @@ use tokio::net::TcpListener;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::mpsc::UnboundedSender;
 
+use self::server::Limits;
 use super::state::{Mode, NetworkInfo, Shared};
-use super::{metrics, streams};
+use super::{faults, metrics, streams};
+use crate::config::Settings;
 use crate::mempool::Rejection;
 use crate::wire::{Block, HeaderId, PublicKey, SignedTransaction, TransactionId};
 
@@ -25,19 +30,37 @@ const MAX_BODY: usize = 10 * 1024 * 1024;
 const MAX_HEADERS: usize = 512;
 const MAX_TIME: Duration = Duration::from_secs(30);
 
-/// Answers at both listeners until the process ends.
-pub(super) async fn serve(
+/// Where the two listeners are to be; they come up when the node is ready.
+pub(super) struct Listeners {
     api: TcpListener,
     testing: TcpListener,
-    state: Shared,
-    submitted: UnboundedSender<Arc<SignedTransaction>>,
-) {
-    let testing_routes = Router::new().route("/metrics", get(metrics::show)).with_state(state.clone());
-    let served = tokio::join!(
-        axum::serve(api, routes(Api { state, submitted })).into_future(),
-        axum::serve(testing, testing_routes).into_future(),
-    );
-    let _: (std::io::Result<()>, std::io::Result<()>) = served;
+}
+
+impl Listeners {
+    pub(super) async fn bind(settings: &Settings) -> Result<Self, String> {
+        let api = bind("http", settings.http).await?;
+        Ok(Self { api, testing: bind("testing_http", settings.testing_http).await? })
+    }
+
+    /// Answers at both until the process ends.
+    pub(super) async fn serve(
+        self,
+        fault: faults::Http,
+        state: Shared,
+        submitted: UnboundedSender<Arc<SignedTransaction>>,
+    ) {
+        let disturb = middleware::from_fn_with_state(fault, faults::disturb);
+        let testing = Router::new().route("/metrics", get(metrics::show)).with_state(state.clone());
+        let api = routes(Api { state, submitted }).layer(disturb);
+        tokio::join!(
+            server::serve(self.api, api, Limits::default()),
+            server::serve(self.testing, testing, Limits::default()),
+        );
+    }
+}
+
+async fn bind(field: &str, at: SocketAddr) -> Result<TcpListener, String> {
+    TcpListener::bind(at).await.map_err(|error| format!("{field}: {at}: {error}"))
 }
 
 #[derive(Clone)]
@@ -80,7 +103,7 @@ struct Info {
 async fn info(State(api): State<Api>) -> Json<Info> {
     let state = api.state.lock();
     let chain = &state.chain;
-    let (lib, tip, slot, height) = (chain.lib(), chain.tip(), chain.slot(), chain.height());
+    let (lib, tip, slot, height) = (state.lib.1, chain.tip(), chain.slot(), chain.height());
     Json(Info { lib, tip, slot, height, mode: state.mode })
 }
 
@@ -91,9 +114,9 @@ struct Ends {
 }
 
 async fn headers(State(api): State<Api>, Query(ends): Query<Ends>) -> Json<Vec<HeaderId>> {
-    let chain = &api.state.lock().chain;
-    let (from, to) = (ends.from.unwrap_or_else(|| chain.tip()), ends.to.unwrap_or_else(|| chain.lib()));
-    Json(chain.headers(from, to, MAX_HEADERS))
+    let state = api.state.lock();
+    let (from, to) = (ends.from.unwrap_or_else(|| state.chain.tip()), ends.to.unwrap_or(state.lib.1));
+    Json(state.chain.headers(from, to, MAX_HEADERS))
 }
 
 async fn lib_stream(State(api): State<Api>) -> Response {

@@ -22,7 +22,7 @@ pub(super) async fn show(State(state): State<Shared>) -> String {
         [
             state.chain.height(),
             state.chain.slot(),
-            state.chain.lib_height(),
+            state.lib.0,
             state.mempool.len() as u64,
             state.network.n_peers as u64,
             u64::from(state.network.n_connections),

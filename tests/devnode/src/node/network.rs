@@ -46,6 +46,8 @@ pub(super) struct Network {
 /// What comes back into the loop when its time has come.
 pub(super) enum Later {
     Publish(Arc<Block>),
+    /// So many blocks are stored, of all that were ever saved.
+    Stored(u64),
     Dial(PeerId, SocketAddr),
 }
 
@@ -82,7 +84,7 @@ impl Network {
                 event = self.swarm.select_next_some() => self.on_event(event),
                 begun = clock.after(slot) => {
                     slot = begun;
-                    self.on_slot(slot);
+                    self.state.lock().begin_slot(slot);
                 }
                 Some(transaction) = submitted.recv() => self.publish(&self.topics.transactions.clone(), &transaction),
                 Some(later) = later.recv() => self.on_later(later),
@@ -93,9 +95,16 @@ impl Network {
         }
     }
 
-    fn on_slot(&mut self, slot: u64) {
-        let made = self.state.lock().begin_slot(slot);
-        let Some(block) = made else { return };
+    fn on_stored(&mut self, count: u64) {
+        let stored = self.state.lock().stored(count);
+        self.decide(stored.verdicts);
+        for block in stored.made {
+            self.send_block(block);
+        }
+    }
+
+    /// Sends a block of this node, now or as much later as is asked for.
+    fn send_block(&mut self, block: Arc<Block>) {
         let (min, max) = (*self.delay.start(), *self.delay.end());
         if max.is_zero() {
             return self.publish(&self.topics.blocks.clone(), &block);
@@ -112,6 +121,7 @@ impl Network {
     fn on_later(&mut self, later: Later) {
         match later {
             Later::Publish(block) => self.publish(&self.topics.blocks.clone(), &block),
+            Later::Stored(count) => self.on_stored(count),
             Later::Dial(peer, address) => {
                 let options = DialOpts::peer_id(peer)
                     .condition(PeerCondition::DisconnectedAndNotDialing)

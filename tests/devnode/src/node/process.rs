@@ -33,8 +33,9 @@ pub(super) fn exit_on_panic() {
     }));
 }
 
+/// Ends the process, whatever else it does.
 #[expect(clippy::disallowed_methods, reason = "a node that panicked has nothing to tear down")]
-fn exit(code: i32) -> ! {
+pub(super) fn exit(code: i32) -> ! {
     std::process::exit(code)
 }
 

@@ -7,12 +7,16 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use libp2p::PeerId;
 use libp2p::gossipsub::{MessageAcceptance, MessageId};
 use serde::Serialize;
+use tokio::sync::mpsc::UnboundedSender;
 use tracing::{debug, info, warn};
 
+use super::faults::Faults;
+use super::network::Later;
 use super::orphans::{Orphans, Recent};
+use super::storage::Storage;
 use super::streams::Streams;
 use crate::chain::{Added, Applied, Chain, Invalid, Refused};
-use crate::config::{Faults, Settings};
+use crate::config::Settings;
 use crate::keys::SecretKey;
 use crate::mempool::{Mempool, Rejection};
 use crate::wire::{Block, HeaderId, SignedTransaction};
@@ -60,13 +64,19 @@ pub(super) struct State {
     pub(super) streams: Streams,
     /// When the last transaction became pending, in milliseconds.
     pub(super) last_item: u64,
+    /// The last irreversible block, with its height, whose finality survives `kill -9`.
+    pub(super) lib: (u64, HeaderId),
     started: Instant,
     leader_keys: Vec<SecretKey>,
     faults: Faults,
+    storage: Storage,
+    /// Final blocks with their heights, each behind how many blocks must be stored before it is told.
+    untold: VecDeque<(u64, (u64, HeaderId))>,
+    /// Blocks of this node, behind how many blocks must be stored before they join the tree, and their slot.
+    making: Option<(u64, u64, Vec<Arc<Block>>)>,
     orphans: Orphans,
     /// Blocks of branches that fork off below the LIB.
     refused: Recent<HeaderId>,
-    said_stopped: bool,
 }
 
 /// What became of a received block and of those that waited for it.
@@ -81,11 +91,30 @@ pub(super) struct Received {
     pub(super) is_below_lib: bool,
 }
 
+/// What may happen now that more blocks are stored.
+#[derive(Default)]
+pub(super) struct Stored {
+    /// Blocks of this node to be sent.
+    pub(super) made: Vec<Arc<Block>>,
+    pub(super) verdicts: Verdicts,
+}
+
 impl Shared {
-    pub(super) fn new(settings: &Settings) -> Self {
-        let chain = Chain::new(settings);
+    /// The state that the storage of a node leads to.
+    pub(super) fn load(settings: &Settings, told: UnboundedSender<Later>) -> Result<Self, String> {
+        let mut chain = Chain::new(settings);
+        let storage = match &settings.storage {
+            None => Storage::none(told),
+            Some(directory) => {
+                let (storage, blocks) = Storage::open(directory, chain.genesis(), told)?;
+                // What is refused now was below the LIB already when it was stored.
+                blocks.into_iter().for_each(|block| drop(chain.restore(block)));
+                storage
+            }
+        };
         let state = State {
             mempool: Mempool::new(chain.ledger().clone()),
+            lib: (chain.lib_height(), chain.lib()),
             chain,
             mode: Mode::Bootstrapping,
             network: NetworkInfo::default(),
@@ -93,12 +122,14 @@ impl Shared {
             last_item: 0,
             started: Instant::now(),
             leader_keys: settings.leader_keys.clone(),
-            faults: settings.faults.clone(),
+            faults: Faults::new(settings.faults.clone()),
+            storage,
+            untold: VecDeque::new(),
+            making: None,
             orphans: Orphans::default(),
             refused: Recent::new(MAX_REFUSED),
-            said_stopped: false,
         };
-        Self(Arc::new(Mutex::new(state)))
+        Ok(Self(Arc::new(Mutex::new(state))))
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -107,28 +138,66 @@ impl Shared {
 }
 
 impl State {
-    /// A slot begins: the block that this node makes in it.
-    pub(super) fn begin_slot(&mut self, slot: u64) -> Option<Arc<Block>> {
+    /// A slot begins: this node may make a block in it, which is in the tree once it is stored.
+    pub(super) fn begin_slot(&mut self, slot: u64) {
         if self.mode == Mode::Bootstrapping {
             let alone = self.network.n_peers == 0 && self.started.elapsed() >= ALONE;
             if slot > 2 && !alone {
-                return None;
+                return;
             }
             self.go_online();
         }
-        if self.is_stopped() {
-            return None;
+        if self.making.is_some() || self.faults.is_stopped(self.chain.height()) {
+            return;
         }
+        let made = self.make(slot);
+        if made.is_empty() || self.faults.leaves_out(slot) {
+            return;
+        }
+        made.iter().for_each(|block| self.storage.save(block));
+        self.making = Some((self.storage.saved(), slot, made));
+    }
+
+    /// The block that this node makes in a slot that it wins, or two where that is its fault.
+    fn make(&self, slot: u64) -> Vec<Arc<Block>> {
         let transactions = self.mempool.select();
-        let made = self.leader_keys.iter().find_map(|key| self.chain.make(key, slot, transactions.clone()));
-        let block = Arc::new(made?);
-        match self.chain.add(block.clone(), slot) {
-            Ok(Added::Applied(applied)) => {
-                self.applied("made", &block, &applied);
-                Some(block)
+        let made = self.leader_keys.iter().find_map(|key| {
+            let block = self.chain.make(key, slot, transactions.clone())?;
+            let parent = self.chain.block(&self.chain.tip()).filter(|_| self.faults.equivocates());
+            let second =
+                parent.and_then(|tip| self.chain.make_on(tip.header.parent_block, key, slot, Vec::new()));
+            Some(std::iter::once(block).chain(second).map(Arc::new).collect())
+        });
+        made.unwrap_or_default()
+    }
+
+    /// So many blocks are stored, of all that were ever saved.
+    pub(super) fn stored(&mut self, count: u64) -> Stored {
+        let mut stored = Stored::default();
+        if let Some((_, slot, made)) = self.making.take_if(|(after, ..)| *after <= count) {
+            for block in made {
+                match self.chain.add(block.clone(), slot) {
+                    Ok(Added::Applied(applied)) => {
+                        stored.verdicts.extend(self.applied("made", &block, &applied));
+                        stored.made.push(block);
+                    }
+                    // While it was stored the chain moved on.
+                    Err(Refused::BelowLib) => {}
+                    other => panic!("the block {} that this node made is refused: {other:?}", block.id()),
+                }
             }
-            other => panic!("the block {} that this node made is refused: {other:?}", block.id()),
         }
+        let told = self.untold.partition_point(|(after, _)| *after <= count);
+        for (_, lib) in self.untold.drain(..told) {
+            self.lib = lib;
+            self.streams.finalized(lib);
+        }
+        stored
+    }
+
+    /// Waits until all is stored.
+    pub(super) fn close(&mut self) {
+        self.storage.close();
     }
 
     /// All that the peers have is here.
@@ -147,6 +216,10 @@ impl State {
         latest: u64,
     ) -> Received {
         let mut received = Received::default();
+        if self.faults.ignores_peers(self.chain.height()) {
+            let ignored = origin.map(|origin| (origin, MessageAcceptance::Ignore));
+            return Received { verdicts: ignored.into_iter().collect(), ..received };
+        }
         let first = block.id();
         let mut work = VecDeque::from([(block, origin)]);
         while let Some((block, origin)) = work.pop_front() {
@@ -159,6 +232,7 @@ impl State {
                 }
                 Ok(Added::Known) => MessageAcceptance::Accept,
                 Ok(Added::Applied(applied)) => {
+                    self.storage.save(&block);
                     received.verdicts.extend(self.applied("applied", &block, &applied));
                     MessageAcceptance::Accept
                 }
@@ -217,24 +291,20 @@ impl State {
                 depth = applied.abandoned.len(), adopted = applied.adopted.len(), tip = %id.short(), "reorganised"
             );
         }
-        self.streams.applied(block, &applied.finalized);
-        let verdicts = if applied.is_tip {
-            let passed = self.mempool.rebase(self.chain.ledger(), applied);
-            let accept = |origin| (origin, MessageAcceptance::Accept);
-            passed.into_iter().filter_map(|(_, origin)| origin).map(accept).collect()
-        } else {
-            Verdicts::new()
-        };
-        if let Some(height) = self.faults.panic_at.filter(|height| self.chain.height() >= *height) {
-            panic!("fault panic_at: the chain has reached height {height}");
+        self.streams.applied(block);
+        self.untold.extend(applied.finalized.iter().map(|lib| (self.storage.saved(), *lib)));
+        if !applied.is_tip {
+            return Verdicts::new();
         }
-        verdicts
+        self.faults.reached(self.chain.height());
+        let passed = self.mempool.rebase(self.chain.ledger(), applied);
+        let accept = |origin| (origin, MessageAcceptance::Accept);
+        passed.into_iter().filter_map(|(_, origin)| origin).map(accept).collect()
     }
 
     /// A transaction was submitted. Returns whether it is to be passed on.
     pub(super) fn submit(&mut self, transaction: &Arc<SignedTransaction>) -> Result<bool, Rejection> {
-        if self.faults.accept_and_drop {
-            warn!(transaction = %transaction.id(), "fault accept_and_drop: dropped a transaction");
+        if self.faults.drops(&transaction.id()) {
             return Ok(false);
         }
         self.mempool.add(transaction.clone())?;
@@ -250,7 +320,8 @@ impl State {
         origin: Option<Origin>,
     ) -> Verdicts {
         let transaction = Arc::new(transaction);
-        let verdict = if self.chain.inclusion(&transaction.id()).is_some() {
+        let is_ignored = self.faults.ignores_peers(self.chain.height());
+        let verdict = if is_ignored || self.chain.inclusion(&transaction.id()).is_some() {
             MessageAcceptance::Ignore
         } else {
             match self.mempool.add(transaction.clone()) {
@@ -275,16 +346,5 @@ impl State {
     fn touch_mempool(&mut self) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.last_item = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
-    }
-
-    fn is_stopped(&mut self) -> bool {
-        let stopped = self.faults.stop_producing_at.filter(|height| self.chain.height() >= *height);
-        if let Some(height) = stopped
-            && !self.said_stopped
-        {
-            self.said_stopped = true;
-            warn!("fault stop_producing_at: the chain has reached height {height}, making no more blocks");
-        }
-        stopped.is_some()
     }
 }

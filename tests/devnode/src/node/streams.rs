@@ -25,13 +25,14 @@ impl Default for Streams {
 }
 
 impl Streams {
-    pub(super) fn applied(&self, block: &Block, finalized: &[(u64, HeaderId)]) {
+    pub(super) fn applied(&self, block: &Block) {
         if self.blocks.receiver_count() > 0 {
             send(&self.blocks, &ApiBlock::from(block));
         }
-        for (height, header_id) in finalized {
-            send(&self.lib, &json!({ "height": height, "header_id": header_id }));
-        }
+    }
+
+    pub(super) fn finalized(&self, (height, header_id): (u64, HeaderId)) {
+        send(&self.lib, &json!({ "height": height, "header_id": header_id }));
     }
 
     pub(super) fn blocks(&self) -> Receiver<Arc<str>> {

@@ -18,6 +18,9 @@ use reqwest::{Client, Response};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+/// Where whoever holds a subnet listens: the local backend does as well.
+const GUARD_PORT: u16 = 27_400;
+
 /// How many wallet accounts there are, with 100 each.
 const ACCOUNTS: u64 = 64;
 
@@ -84,7 +87,7 @@ impl Cluster {
                 security_param: 10,
                 leader_keys: vec![key(1, index).to_hex()],
                 network: NetworkConfig::default(),
-                storage: None,
+                storage: Some(directory.path().join(format!("storage-{index}")).display().to_string()),
                 log: "info".to_owned(),
                 faults: Faults::default(),
             };
@@ -94,14 +97,21 @@ impl Cluster {
         let node = |index| {
             let config = config(index);
             let path = directory.path().join(format!("{}.yaml", config.name));
-            fs::write(&path, config.to_yaml()).unwrap();
             Node { config, child: None, path }
         };
         let nodes = (0..count).map(node).collect();
         // A connection of its own for each request: the node closes one whose request it did not read to the end.
         let client = Client::builder().timeout(Duration::from_secs(5)).no_proxy().pool_max_idle_per_host(0);
         let client = client.build().unwrap();
-        Self { nodes, client, directory, _guard: guard }
+        let cluster = Self { nodes, client, directory, _guard: guard };
+        (0..count).for_each(|index| cluster.write_config(index));
+        cluster
+    }
+
+    /// Gives the node's configuration to its next start.
+    pub(crate) fn write_config(&self, index: usize) {
+        let Node { config, path, .. } = &self.nodes[index];
+        fs::write(path, config.to_yaml()).unwrap();
     }
 
     /// Starts all nodes and waits until they answer.
@@ -153,6 +163,11 @@ impl Cluster {
 
     fn log(&self, index: usize) -> PathBuf {
         self.directory.path().join(format!("{}.log", self.nodes[index].config.name))
+    }
+
+    /// Forgets what a node has stored.
+    pub(crate) fn forget(&self, index: usize) {
+        fs::remove_dir_all(self.nodes[index].config.storage.as_ref().unwrap()).unwrap();
     }
 
     pub(crate) fn log_text(&self, index: usize) -> String {
@@ -263,13 +278,32 @@ pub(crate) async fn until<F: Future<Output = bool>>(what: &str, seconds: u64, ho
     }
 }
 
+/// Waits until all nodes have a chain of that height; their final blocks must be the same.
+pub(crate) async fn agree_at(cluster: &Cluster, height: u64, seconds: u64) -> Vec<(String, Value)> {
+    let what = format!("all nodes are at height {height}");
+    until(&what, seconds, async || cluster.height_of_all().await >= height).await;
+    let mut chains = Vec::new();
+    for index in 0..cluster.nodes.len() {
+        let mut chain = cluster.chain(index).await;
+        chain.truncate(chain.len().saturating_sub(10));
+        chains.push(chain);
+    }
+    let common = chains.iter().map(Vec::len).min().unwrap();
+    chains.iter_mut().for_each(|chain| chain.truncate(common));
+    for (index, chain) in chains.iter().enumerate() {
+        let first = chains[0].iter().zip(chain).position(|(one, other)| one.0 != other.0);
+        assert_eq!(first, None, "node {index} and node 0 differ from height {first:?} on");
+    }
+    chains.swap_remove(0)
+}
+
 /// A `127.a.b.0/24` that nobody else has, as long as the listener lives.
 fn subnet() -> (TcpListener, (u8, u8)) {
     let mut number = std::process::id();
     loop {
         let [a, b, ..] = number.wrapping_mul(2_654_435_761).to_be_bytes();
         let a = a.clamp(1, 254);
-        if let Ok(guard) = TcpListener::bind((Ipv4Addr::new(127, a, b, 1), 1080)) {
+        if let Ok(guard) = TcpListener::bind((Ipv4Addr::new(127, a, b, 1), GUARD_PORT)) {
             return (guard, (a, b));
         }
         number += 1;

@@ -8,7 +8,7 @@ use logos_scenario_devnode::wire::transaction_id;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::cluster::{Cluster, Layout, until};
+use crate::cluster::{Cluster, Layout, agree_at, until};
 use crate::trial;
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -21,25 +21,6 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("delayed_blocks_make_forks_that_heal", delayed_blocks_make_forks_that_heal),
         trial("one_node_alone_makes_a_chain", one_node_alone_makes_a_chain),
     ]
-}
-
-/// Waits until all nodes have a chain of that height; their final blocks must be the same.
-async fn agree_at(cluster: &Cluster, height: u64, seconds: u64) -> Vec<(String, Value)> {
-    let what = format!("all nodes are at height {height}");
-    until(&what, seconds, async || cluster.height_of_all().await >= height).await;
-    let mut chains = Vec::new();
-    for index in 0..cluster.nodes.len() {
-        let mut chain = cluster.chain(index).await;
-        chain.truncate(chain.len().saturating_sub(10));
-        chains.push(chain);
-    }
-    let common = chains.iter().map(Vec::len).min().unwrap();
-    chains.iter_mut().for_each(|chain| chain.truncate(common));
-    for (index, chain) in chains.iter().enumerate() {
-        let first = chains[0].iter().zip(chain).position(|(one, other)| one.0 != other.0);
-        assert_eq!(first, None, "node {index} and node 0 differ from height {first:?} on");
-    }
-    chains.swap_remove(0)
 }
 
 fn transactions(chain: &[(String, Value)]) -> HashSet<String> {

@@ -8,6 +8,7 @@ mod consensus;
 mod faults;
 mod http;
 mod process;
+mod storage;
 
 use std::process::ExitCode;
 
@@ -21,8 +22,8 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = arguments.test_threads.or(Some(2));
     let trials =
-        [consensus::trials(), faults::trials(), http::trials(), process::trials()].into_iter().flatten();
-    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+        [consensus::trials(), faults::trials(), http::trials(), process::trials(), storage::trials()];
+    libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit_code()
 }
 
 /// One case, on a runtime of its own.
