@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 
-use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
+use redb::{AccessGuard, Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::network::Later;
@@ -51,7 +51,8 @@ impl Storage {
         let path = directory.join("blocks.redb");
         let context = |error: Box<dyn Error>| format!("storage: {}: {error}", path.display());
         let database = database(&path, genesis).map_err(context)?;
-        let (blocks, next) = load(&database).map_err(context)?;
+        let blocks = load(&database).map_err(context)?;
+        let next = blocks.len() as u64;
         let (sender, receiver) = channel();
         let writer = told.clone();
         let thread = thread::Builder::new().name("storage".to_owned());
@@ -93,16 +94,11 @@ fn database(path: &Path, genesis: HeaderId) -> Result<Database, Box<dyn Error>> 
     Ok(database)
 }
 
-/// All blocks, and the number of the next one.
-fn load(database: &Database) -> Result<(Vec<Arc<Block>>, u64), Box<dyn Error>> {
-    let mut blocks = Vec::new();
-    let mut next = 0;
-    for entry in database.begin_read()?.open_table(BLOCKS)?.iter()? {
-        let (number, block) = entry?;
-        blocks.push(Arc::new(serde_json::from_slice(block.value())?));
-        next = number.value() + 1;
-    }
-    Ok((blocks, next))
+/// All blocks. They are numbered from 0.
+fn load(database: &Database) -> Result<Vec<Arc<Block>>, Box<dyn Error>> {
+    let table = database.begin_read()?.open_table(BLOCKS)?;
+    let block = |entry: Result<(_, AccessGuard<'_, &[u8]>), _>| Ok(serde_json::from_slice(entry?.1.value())?);
+    table.iter()?.map(block).collect()
 }
 
 /// A database is of one chain; a new one is of this.

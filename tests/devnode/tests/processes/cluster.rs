@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::future::Future;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant, SystemTime};
@@ -14,6 +14,8 @@ use logos_scenario_devnode::genesis::{Genesis, Note};
 use logos_scenario_devnode::keys::SecretKey;
 use logos_scenario_devnode::wallet::{Transfer, account_key, transfer};
 use logos_scenario_devnode::wire::{Output, PublicKey};
+use rand::RngExt as _;
+use rand_chacha::ChaCha8Rng;
 use reqwest::{Client, Response};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -161,6 +163,15 @@ impl Cluster {
         kill_process(Pid::from_child(self.nodes[index].child.as_ref().unwrap()), signal).unwrap();
     }
 
+    /// An address of this cluster that no node has.
+    pub(crate) fn spare_address(&self, index: usize) -> SocketAddr {
+        let mut address: SocketAddr = self.nodes[0].config.listen.parse().unwrap();
+        let IpAddr::V4(ip) = address.ip() else { unreachable!("nodes have IPv4 addresses") };
+        let [a, b, c, _] = ip.octets();
+        address.set_ip(Ipv4Addr::new(a, b, c, 100 + u8::try_from(index).unwrap()).into());
+        address
+    }
+
     fn log(&self, index: usize) -> PathBuf {
         self.directory.path().join(format!("{}.log", self.nodes[index].config.name))
     }
@@ -201,6 +212,15 @@ impl Cluster {
             least = least.min(self.height(index).await);
         }
         least
+    }
+
+    /// A node's last irreversible block and its height.
+    pub(crate) async fn lib(&self, index: usize) -> Option<(u64, String)> {
+        let info = self.info(index).await?;
+        let [tip, lib] = ["tip", "lib"].map(|end| info[end].as_str().unwrap().to_owned());
+        let headers = self.get(index, &format!("/cryptarchia/headers?from={tip}&to={lib}")).await?;
+        let depth = headers.json::<Vec<String>>().await.ok()?.len() as u64 - 1;
+        Some((info["height"].as_u64()? - depth, lib))
     }
 
     /// The followed chain of a node without genesis, lowest first: each block with its id.
@@ -295,6 +315,12 @@ pub(crate) async fn agree_at(cluster: &Cluster, height: u64, seconds: u64) -> Ve
         assert_eq!(first, None, "node {index} and node 0 differ from height {first:?} on");
     }
     chains.swap_remove(0)
+}
+
+/// Lets a random time go by, at most so long.
+#[expect(clippy::disallowed_methods, reason = "what happens at random instants is the matter of a case")]
+pub(crate) async fn any_time(rng: &mut ChaCha8Rng, most: Duration) {
+    tokio::time::sleep(most.mul_f64(rng.random())).await;
 }
 
 /// A `127.a.b.0/24` that nobody else has, as long as the listener lives.

@@ -5,9 +5,12 @@
 
 mod cluster;
 mod consensus;
+mod endurance;
 mod faults;
 mod http;
+mod partition;
 mod process;
+mod relay;
 mod storage;
 
 use std::process::ExitCode;
@@ -21,9 +24,42 @@ fn main() -> ExitCode {
     }
     let mut arguments = Arguments::from_args();
     arguments.test_threads = arguments.test_threads.or(Some(2));
-    let trials =
-        [consensus::trials(), faults::trials(), http::trials(), process::trials(), storage::trials()];
+    let counts = Counts::read();
+    let trials = [
+        consensus::trials(),
+        endurance::trials(&counts),
+        faults::trials(),
+        http::trials(),
+        partition::trials(),
+        process::trials(),
+        storage::trials(),
+    ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit_code()
+}
+
+/// How often the long cases do what they do.
+struct Counts {
+    /// `DEVNODE_KILLS`: how often a node is killed at a random instant.
+    kills: u32,
+    /// `DEVNODE_RUNS`: how many clusters of five nodes make 100 blocks under random restarts.
+    runs: u32,
+    /// `DEVNODE_SEED`: of their choices.
+    seed: u64,
+}
+
+impl Counts {
+    #[expect(clippy::disallowed_methods, reason = "the settings of these tests, read once")]
+    fn read() -> Self {
+        let count = |name, default| match std::env::var(name) {
+            Err(_) => default,
+            Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name}: expected a number, found `{text}`")),
+        };
+        Self {
+            kills: count("DEVNODE_KILLS", 15),
+            runs: count("DEVNODE_RUNS", 1),
+            seed: count("DEVNODE_SEED", 1).into(),
+        }
+    }
 }
 
 /// One case, on a runtime of its own.
