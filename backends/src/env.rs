@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-pub use logos_scenario_runtime::env::Setting;
+pub use logos_scenario_runtime::env::{Setting, check, is_required};
 
 /// Every setting of this crate.
 pub const SETTINGS: &[Setting] = &[

@@ -1,7 +1,8 @@
 //! The contract with a backend: a [`Deployer`] turns a [`Plan`] into a [`Cluster`], and a cluster can be
 //! looked at, controlled and torn down.
 //!
-//! Implementors write plain `async fn`. The numbered promises are tested for every backend.
+//! Implementors write plain `async fn`. Each numbered promise of the two traits has a test of that number in
+//! `tests/conformance`, which runs on every backend.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,17 +22,22 @@ use crate::scenario::Scenario;
 use crate::topology::Role;
 
 mod erased;
-pub use erased::Backend;
+pub use erased::{AnyCluster, Backend};
 pub(crate) use erased::{BoxFuture, DynCluster, DynDeployer};
 
 /// Turns plans into clusters.
 ///
 /// 1. `available` touches nothing and answers within two seconds.
-/// 2. `provision` starts the nodes in parallel and returns a cluster whose every node was started. It
-///    does not wait until they answer: that is the runner's part, and the same on every backend.
-/// 3. When `provision` fails, or its future is dropped, nothing it created remains.
-/// 4. Nothing a deployer creates outlives the process that owns it by more than ten seconds, however that
+/// 2. `provision` starts the nodes beside each other and returns a cluster whose every node was started,
+///    but for those that are planned [late](crate::plan::PlannedNode::late). It does not wait until they
+///    answer: that is the runner's part, and the same on every backend.
+/// 3. When `provision` fails, nothing it created remains. When its future is dropped, at whatever moment,
+///    nothing remains ten seconds later.
+/// 4. Any number of clusters live beside each other, also of one plan, and do not notice.
+/// 5. Nothing a deployer creates outlives the process that owns it by more than ten seconds, however that
 ///    process ends.
+/// 6. `sweep` removes what has no living owner, and nothing else.
+/// 7. `capabilities` are true: what they name works, and what they lack is refused.
 pub trait Deployer: Send + Sync + 'static {
     /// What a plan becomes.
     type Cluster: Cluster;
@@ -88,15 +94,23 @@ pub trait Deployer: Send + Sync + 'static {
     }
 }
 
-/// The running nodes of one plan. Every argument and result is plain data, since a cluster may live in
-/// another process than its users.
+/// The running nodes of one plan.
 ///
-/// 1. Endpoints answer from this process.
-/// 2. `states` tells an exit within milliseconds, whoever caused it.
-/// 3. `control` returns when its effect was observed: a stopped node is gone, a started one runs. Data
-///    survives stop and start.
-/// 4. Logs of a node can be read whether it lives or not, from its first start on.
-/// 5. `teardown` is idempotent; when it returns `Ok`, nothing of the cluster is left but its logs.
+/// 1. `description` names the plan's nodes in the plan's order, each with an address of its own for every
+///    TCP port, and a running node can be reached there from this process.
+/// 2. `states` answers at once if there is something newer, else as soon as there is. Versions grow with
+///    every change. A node's exit is told within a second, with its cause, whoever caused it.
+/// 3. `control` returns when its effect was observed: a stopped or killed node is gone, a started one
+///    runs, a paused one answers nothing until it is resumed, and then it does.
+/// 4. Data survives stop, kill, start and restart.
+/// 5. What cannot be done changes nothing, and the error says why: the node's state, or the nodes there are.
+/// 6. A node's log can be read whether it lives or not, from its first start on and over all further ones;
+///    who goes on where the last part ended misses nothing. Before the first start it is empty.
+/// 7. `teardown` can be repeated, by several at once. When it returns `Ok`, nothing of the cluster is left
+///    but its logs and configurations, and nothing can be started any more.
+/// 8. A cluster that is dropped without it ends its nodes all the same, within ten seconds.
+/// 9. Every argument and result is plain data that survives JSON, since a cluster may live in another
+///    process than its users.
 pub trait Cluster: Send + Sync + 'static {
     /// What the cluster is made of.
     fn description(&self) -> &ClusterDescription;
@@ -209,7 +223,8 @@ pub struct NodeState {
     pub status: NodeStatus,
     /// How often it was started, by anyone. Above `starts_by_us` somebody else did.
     pub starts: u32,
-    /// How often it was started by the cluster's owner: once, and once per start or restart.
+    /// How often it was started by the cluster's owner: once, unless it is late, and once per start or
+    /// restart.
     pub starts_by_us: u32,
 }
 
@@ -220,10 +235,22 @@ pub enum NodeStatus {
     Running,
     /// Paused by [`NodeAction::Pause`].
     Paused,
-    /// Ended by [`NodeAction::Stop`] or [`NodeAction::Kill`].
+    /// Not running by our own doing: ended by [`NodeAction::Stop`] or [`NodeAction::Kill`], or planned
+    /// late and not started yet.
     Stopped,
     /// Ended by itself or by somebody else, in the way the text says (`exit code 101`, `signal 9 (SIGKILL)`).
     Exited(String),
+}
+
+impl fmt::Display for NodeStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Running => f.write_str("running"),
+            Self::Paused => f.write_str("paused"),
+            Self::Stopped => f.write_str("stopped"),
+            Self::Exited(how) => write!(f, "ended by itself with {how}"),
+        }
+    }
 }
 
 /// Something that can be done to a node.
@@ -234,7 +261,7 @@ pub enum NodeAction {
     Stop,
     /// End it at once.
     Kill,
-    /// Start it again with its data.
+    /// Start it with the data it has: none, if it is late and was never started.
     Start,
     /// Stop, then start.
     Restart,
@@ -242,6 +269,44 @@ pub enum NodeAction {
     Pause,
     /// Let a paused node go on.
     Resume,
+}
+
+impl NodeAction {
+    /// Whether a node with this status can be told to do this. Restarting is always possible.
+    ///
+    /// # Errors
+    ///
+    /// Names node, action and status, in the words that every backend uses.
+    pub fn allowed(self, node: &str, status: &NodeStatus) -> Result<(), ClusterError> {
+        let runs = matches!(status, NodeStatus::Running | NodeStatus::Paused);
+        let allowed = match self {
+            Self::Stop | Self::Kill => runs,
+            Self::Start => !runs,
+            Self::Restart => true,
+            Self::Pause => *status == NodeStatus::Running,
+            Self::Resume => *status == NodeStatus::Paused,
+        };
+        if allowed {
+            return Ok(());
+        }
+        Err(ClusterError {
+            subject: node.to_owned(),
+            what: format!("cannot be told to {self}: it is {status}"),
+        })
+    }
+}
+
+impl fmt::Display for NodeAction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Stop => "stop",
+            Self::Kill => "die",
+            Self::Start => "start",
+            Self::Restart => "restart",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+        })
+    }
 }
 
 /// Which part of a log.
@@ -304,6 +369,14 @@ impl From<DeployError> for Failure {
             Some(log) => failure.seen(format!("last lines of its log:\n{log}")),
             None => failure,
         }
+    }
+}
+
+impl ClusterError {
+    /// No node has this name; there are these.
+    pub fn no_such_node<'a>(name: &str, there_are: impl IntoIterator<Item = &'a str>) -> Self {
+        let names = Vec::from_iter(there_are).join(", ");
+        Self { subject: name.to_owned(), what: format!("there is no such node; there are {names}") }
     }
 }
 

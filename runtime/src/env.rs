@@ -23,14 +23,23 @@ pub const SETTINGS: &[Setting] = &[
         default: "10 × cores",
         meaning: "nodes alive at once over all clusters of the run",
     },
+    Setting {
+        name: "SCENARIO_REQUIRE",
+        default: "none",
+        meaning: "backends, separated by commas, whose absence is a failure and not a skip",
+    },
     Setting { name: "SCENARIO_SEED", default: "random, printed", meaning: "seed of every run" },
     Setting { name: "SLOW_TEST_ENV", default: "off", meaning: "doubles every timeout" },
 ];
+
+/// The backends that can be required, whether this build has them or not.
+const BACKENDS: [&str; 3] = ["local", "compose", "k8s"];
 
 /// The runtime's settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     pub(crate) max_nodes: usize,
+    pub(crate) require: Vec<String>,
     pub(crate) seed: Option<u64>,
     pub(crate) slow: bool,
     /// Set by nextest: one per invocation, and which attempt of the test this is.
@@ -87,6 +96,11 @@ impl Settings {
                 _ => bad("SCENARIO_MAX_NODES", &value, "a number of nodes, at least 1", "try 20"),
             }
         }
+        let require = get("SCENARIO_REQUIRE").unwrap_or_default();
+        let require: Vec<String> = require.split(',').map(|name| name.trim().to_owned()).collect();
+        for name in require.iter().filter(|name| !name.is_empty() && !BACKENDS.contains(&name.as_str())) {
+            bad("SCENARIO_REQUIRE", name, &format!("names from {}", BACKENDS.join(", ")), "try local");
+        }
         let mut seed = None;
         if let Some(value) = get("SCENARIO_SEED") {
             match value.parse() {
@@ -105,9 +119,19 @@ impl Settings {
             run,
             attempt: get("NEXTEST_ATTEMPT").and_then(|attempt| attempt.parse().ok()).unwrap_or(1),
         });
-        let settings = Self { max_nodes, seed, slow, nextest };
+        let settings = Self { max_nodes, require, seed, slow, nextest };
         if problems.is_empty() { Ok(settings) } else { Err(problems) }
     }
+}
+
+/// Whether the absence of a backend is a failure and not a skip.
+///
+/// # Panics
+///
+/// On a bad setting; [`check`] is called first wherever a run begins.
+#[must_use]
+pub fn is_required(backend: &str) -> bool {
+    settings().require.iter().any(|name| name == backend)
 }
 
 /// On for `1/true/yes/on`, off for `0/false/no/off`.
@@ -141,24 +165,31 @@ mod tests {
     fn values_are_read() {
         let settings = parse(&[
             ("SCENARIO_MAX_NODES", "7"),
+            ("SCENARIO_REQUIRE", "local, k8s"),
             ("SCENARIO_SEED", "18446744073709551615"),
             ("SLOW_TEST_ENV", "Yes"),
         ])
         .unwrap();
         assert_eq!(settings.max_nodes, 7);
+        assert_eq!(settings.require, ["local", "k8s"]);
         assert_eq!(settings.seed, Some(u64::MAX));
         assert_eq!(settings.scaled(Duration::from_secs(60)), Duration::from_secs(120));
     }
 
     #[test]
     fn all_bad_values_are_told_with_the_accepted_ones() {
-        let problems =
-            parse(&[("SCENARIO_MAX_NODES", "0"), ("SCENARIO_SEED", "-1"), ("SLOW_TEST_ENV", "maybe")])
-                .unwrap_err();
+        let problems = parse(&[
+            ("SCENARIO_MAX_NODES", "0"),
+            ("SCENARIO_REQUIRE", "local,dokcer"),
+            ("SCENARIO_SEED", "-1"),
+            ("SLOW_TEST_ENV", "maybe"),
+        ])
+        .unwrap_err();
         let text = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
         assert_eq!(
             text,
             "SCENARIO_MAX_NODES: `0`, expected a number of nodes, at least 1; try 20\n\
+             SCENARIO_REQUIRE: `dokcer`, expected names from local, compose, k8s; try local\n\
              SCENARIO_SEED: `-1`, expected an integer from 0 to 2^64 - 1; try 1\n\
              SLOW_TEST_ENV: `maybe`, expected 1/true/yes/on or 0/false/no/off; try true"
         );

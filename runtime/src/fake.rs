@@ -21,10 +21,11 @@
 //! # }).unwrap();
 //! ```
 
-use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -35,14 +36,17 @@ use crate::deployer::{
 };
 use crate::failure::Problem;
 use crate::node::{NodeProgram, Note, Reply, Request, TransactionId, Transfer, Transport, Wallet};
-use crate::plan::{Executable, Genesis, NodePlanning, Plan, PlannedNode, PlannedPort, Protocol};
+use crate::plan::{
+    Binding, Bindings, Executable, Genesis, NodePlanning, Plan, PlannedFile, PlannedNode, PlannedPort,
+    Protocol,
+};
 use crate::topology::Topology;
 
 mod chain;
 use chain::Chain;
 
 /// Something that is wrong with a fake node, from a height on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fault {
     /// It makes no block any more.
     Idle,
@@ -52,6 +56,10 @@ pub enum Fault {
     Panic,
     /// It hears and is heard no more, and goes on alone.
     Fork,
+    /// It refuses connections, and runs.
+    Closed,
+    /// It answers every request with something that is no answer.
+    Garbage,
 }
 
 /// Makes clusters in memory.
@@ -98,41 +106,34 @@ impl Deployer for FakeDeployer {
         Ok(())
     }
 
-    async fn provision(&self, plan: &Plan, _: &Placement) -> Result<FakeCluster, DeployError> {
-        let settings: Settings = serde_json::from_str(&plan.nodes[0].files[0].text).map_err(|error| {
-            refused(&plan.nodes[0].name, format!("is not planned by FakeProgram: {error}"))
-        })?;
-        let nodes: Vec<String> = plan.nodes.iter().map(|node| node.name.clone()).collect();
-        if let Some((unknown, ..)) = self.faults.iter().find(|(node, ..)| !nodes.contains(node)) {
-            return Err(refused(unknown, format!("has a fault, but the nodes are {}", nodes.join(", "))));
+    async fn provision(&self, plan: &Plan, place: &Placement) -> Result<FakeCluster, DeployError> {
+        let bindings = bindings(plan, &place.directory);
+        let nodes = plan.render(&bindings).map_err(|error| refused(&error.node, error.to_string()))?;
+        let names: Vec<&str> = nodes.iter().map(|node| node.name.as_str()).collect();
+        if let Some((unknown, ..)) = self.faults.iter().find(|(node, ..)| !names.contains(&node.as_str())) {
+            return Err(refused(unknown, format!("has a fault, but the nodes are {}", names.join(", "))));
         }
-        let endpoints = plan.nodes.iter().map(|node| NodeEndpoints {
+        let settings = nodes.iter().map(settings).collect::<Result<Vec<_>, _>>()?;
+        let slot = settings[0].slot;
+        let seed = u64::from_le_bytes(plan.key.derive("fake")[..8].try_into().expect("eight bytes"));
+        let mut chain = Chain::new(settings[0].active_slot_coeff, settings[0].security_param, seed);
+        for (node, settings) in nodes.iter().zip(settings) {
+            let more = self.faults.iter().filter(|(name, ..)| *name == node.name);
+            let faults = settings.faults.into_iter().chain(more.map(|(_, from, fault)| (*from, *fault)));
+            chain.add(&node.name, faults.collect(), !node.late);
+        }
+        let endpoints = nodes.iter().map(|node| NodeEndpoints {
             name: node.name.clone(),
             role: node.role,
             addresses: [("http".to_owned(), node.name.clone())].into(),
             log: format!("the fake log of {}", node.name),
         });
-        let description = ClusterDescription { start_time: SystemTime::now(), nodes: endpoints.collect() };
-        let seed = u64::from_le_bytes(plan.key.derive("fake")[..8].try_into().expect("eight bytes"));
+        let description = ClusterDescription { start_time: bindings.start_time, nodes: endpoints.collect() };
         let world = Arc::new(World {
-            chain: Mutex::new(Chain::new(
-                nodes,
-                self.faults.clone(),
-                settings.active_slot_coeff,
-                settings.security_param,
-                seed,
-            )),
-            states: watch::Sender::new(running(plan)),
+            chain: Mutex::new(chain),
+            states: watch::Sender::new(States { version: 1, nodes: nodes.iter().map(state).collect() }),
         });
-        let ticking = Arc::clone(&world);
-        let ticker = tokio::spawn(async move {
-            let mut slots = tokio::time::interval(settings.slot);
-            slots.tick().await;
-            loop {
-                slots.tick().await;
-                ticking.tick();
-            }
-        });
+        let ticker = tokio::spawn(ticking(Arc::clone(&world), slot));
         Ok(FakeCluster { description, world, ticker })
     }
 
@@ -146,14 +147,35 @@ fn refused(subject: &str, what: String) -> DeployError {
     DeployError { subject: subject.to_owned(), what, try_next, log: None }
 }
 
-fn running(plan: &Plan) -> States {
-    let state = |node: &PlannedNode| NodeState {
-        name: node.name.clone(),
-        status: NodeStatus::Running,
-        starts: 1,
-        starts_by_us: 1,
+/// Nodes of a fake cluster are reached by their names.
+fn bindings(plan: &Plan, directory: &Path) -> Bindings {
+    let binding = |node: &PlannedNode| {
+        let ports = node.ports.iter().map(|port| (port.name.clone(), port.number)).collect();
+        let directory = directory.join(&node.name);
+        (node.name.clone(), Binding { host: node.name.clone(), ports, directory })
     };
-    States { version: 1, nodes: plan.nodes.iter().map(state).collect() }
+    Bindings { start_time: SystemTime::now(), nodes: plan.nodes.iter().map(binding).collect() }
+}
+
+fn settings(node: &PlannedNode) -> Result<Settings, DeployError> {
+    let file = node.files.first().map_or("", |file| &file.text);
+    let read = serde_json::from_str(file);
+    read.map_err(|error| refused(&node.name, format!("is not planned by FakeProgram: {error}")))
+}
+
+fn state(node: &PlannedNode) -> NodeState {
+    let status = if node.late { NodeStatus::Stopped } else { NodeStatus::Running };
+    let starts = u32::from(!node.late);
+    NodeState { name: node.name.clone(), status, starts, starts_by_us: starts }
+}
+
+async fn ticking(world: Arc<World>, slot: Duration) {
+    let mut slots = tokio::time::interval(slot);
+    slots.tick().await;
+    loop {
+        slots.tick().await;
+        world.tick();
+    }
 }
 
 /// A cluster in memory.
@@ -166,6 +188,7 @@ pub struct FakeCluster {
 impl Drop for FakeCluster {
     fn drop(&mut self) {
         self.ticker.abort();
+        self.world.close();
     }
 }
 
@@ -181,17 +204,60 @@ impl World {
 
     /// One slot passes.
     fn tick(&self) {
-        for node in self.chain().slot() {
-            self.set(&node, |state| state.status = NodeStatus::Exited("exit code 101".to_owned()));
+        let ended = self.chain().slot();
+        for node in ended {
+            self.states.send_modify(|states| {
+                let state = states.nodes.iter_mut().find(|state| state.name == node);
+                state.expect("nodes of the chain have states").status =
+                    NodeStatus::Exited("exit code 101".to_owned());
+                states.version += 1;
+            });
         }
     }
 
-    fn set(&self, node: &str, change: impl FnOnce(&mut NodeState)) {
+    fn control(&self, node: &str, action: NodeAction) -> Result<(), ClusterError> {
+        let mut chain = self.chain();
+        let mut outcome = Ok(());
+        self.states.send_if_modified(|states| {
+            outcome = chain.is_open(node).and_then(|()| controlled(states, node, action));
+            outcome.is_ok()
+        });
+        outcome?;
+        match action {
+            NodeAction::Stop | NodeAction::Kill | NodeAction::Pause => chain.down(node),
+            NodeAction::Resume => chain.up(node),
+            NodeAction::Start | NodeAction::Restart => chain.start(node),
+        }
+        Ok(())
+    }
+
+    fn close(&self) {
+        self.chain().close();
         self.states.send_modify(|states| {
             states.version += 1;
-            states.nodes.iter_mut().find(|state| state.name == node).map(change).unwrap_or_default();
+            let runs =
+                |state: &&mut NodeState| matches!(state.status, NodeStatus::Running | NodeStatus::Paused);
+            states.nodes.iter_mut().filter(runs).for_each(|state| state.status = NodeStatus::Stopped);
         });
     }
+}
+
+fn controlled(states: &mut States, node: &str, action: NodeAction) -> Result<(), ClusterError> {
+    let position = states.nodes.iter().position(|state| state.name == node);
+    let names = states.nodes.iter().map(|state| state.name.as_str());
+    let position = position.ok_or_else(|| ClusterError::no_such_node(node, names))?;
+    let state = &mut states.nodes[position];
+    action.allowed(node, &state.status)?;
+    state.status = match action {
+        NodeAction::Stop | NodeAction::Kill => NodeStatus::Stopped,
+        NodeAction::Pause => NodeStatus::Paused,
+        NodeAction::Start | NodeAction::Restart | NodeAction::Resume => NodeStatus::Running,
+    };
+    let starts = u32::from(matches!(action, NodeAction::Start | NodeAction::Restart));
+    state.starts += starts;
+    state.starts_by_us += starts;
+    states.version += 1;
+    Ok(())
 }
 
 impl Cluster for FakeCluster {
@@ -208,29 +274,13 @@ impl Cluster for FakeCluster {
     }
 
     async fn control(&self, node: &str, action: NodeAction) -> Result<(), ClusterError> {
-        if !self
-            .world
-            .chain()
-            .set_up(node, matches!(action, NodeAction::Start | NodeAction::Restart | NodeAction::Resume))
-        {
-            return Err(ClusterError { subject: node.to_owned(), what: "there is no such node".to_owned() });
-        }
-        self.world.set(node, |state| {
-            if matches!(action, NodeAction::Start | NodeAction::Restart) {
-                state.starts += 1;
-                state.starts_by_us += 1;
-            }
-            state.status = match action {
-                NodeAction::Stop | NodeAction::Kill => NodeStatus::Stopped,
-                NodeAction::Pause => NodeStatus::Paused,
-                NodeAction::Start | NodeAction::Restart | NodeAction::Resume => NodeStatus::Running,
-            };
-        });
-        Ok(())
+        self.world.control(node, action)
     }
 
     async fn logs(&self, node: &str, part: LogPart) -> Result<Log, ClusterError> {
-        let log = self.world.chain().log(node);
+        let names = || self.description.nodes.iter().map(|node| node.name.as_str());
+        let log = self.world.chain().log(node).map(str::to_owned);
+        let log = log.ok_or_else(|| ClusterError::no_such_node(node, names()))?;
         let end = log.len() as u64;
         let text = match part {
             LogPart::From(begin) => log.get(begin as usize..).unwrap_or_default().to_owned(),
@@ -244,6 +294,7 @@ impl Cluster for FakeCluster {
 
     async fn teardown(&self) -> Result<(), ClusterError> {
         self.ticker.abort();
+        self.world.close();
         Ok(())
     }
 
@@ -271,15 +322,38 @@ impl Transport for FakeTransport {
     }
 }
 
-/// The node program of fake clusters.
+/// The node program of fake clusters. Its nodes have the devnode's settings `faults.stop_producing_at`,
+/// `faults.accept_and_drop`, `faults.panic_at`, `faults.fork_away_at`, and `faults.http`, which is `closed` or
+/// `garbage`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FakeProgram;
 
-#[derive(serde::Serialize, serde::Deserialize)]
+#[derive(Serialize, Deserialize)]
 struct Settings {
     slot: Duration,
     active_slot_coeff: f64,
     security_param: u32,
+    faults: Vec<(u64, Fault)>,
+}
+
+/// The fault that a setting of one node means, and the height from which on it has it.
+fn fault(node: &str, (path, value): &(String, Value)) -> Result<(u64, Fault), Problem> {
+    let fault = match (path.as_str(), value.as_u64(), value.as_str()) {
+        ("faults.stop_producing_at", Some(height), _) => (height, Fault::Idle),
+        ("faults.panic_at", Some(height), _) => (height, Fault::Panic),
+        ("faults.fork_away_at", Some(height), _) => (height, Fault::Fork),
+        ("faults.accept_and_drop", ..) if value == true => (0, Fault::DropTransactions),
+        ("faults.http", _, Some("closed")) => (0, Fault::Closed),
+        ("faults.http", _, Some("garbage")) => (0, Fault::Garbage),
+        _ => {
+            return Err(Problem::new(
+                format!("topology.with_node(\"{node}\").config(\"{path}\")"),
+                format!("the fake program has no such setting with the value {value}"),
+                "see `FakeProgram` for those it has",
+            ));
+        }
+    };
+    Ok(fault)
 }
 
 impl NodeProgram for FakeProgram {
@@ -292,24 +366,20 @@ impl NodeProgram for FakeProgram {
     }
 
     fn plan(&self, node: &NodePlanning<'_>) -> Result<PlannedNode, Problem> {
-        let planned = &node.topology.nodes()[node.index];
         let consensus = node.topology.consensus();
+        let faults = node.node().config.iter().map(|setting| fault(&node.node().name, setting));
         let settings = Settings {
             slot: consensus.slot,
             active_slot_coeff: consensus.active_slot_coeff,
             security_param: consensus.security_param,
+            faults: faults.collect::<Result<_, _>>()?,
         };
+        let text = serde_json::to_string(&settings).expect("plain data becomes JSON");
+        let executable = Executable { program: "fake".to_owned(), path: None };
         Ok(PlannedNode {
-            name: planned.name.clone(),
-            role: planned.role,
-            executable: Executable { program: "fake".to_owned(), path: None },
-            args: Vec::new(),
-            env: BTreeMap::new(),
-            files: vec![crate::plan::PlannedFile {
-                path: "settings.json".into(),
-                text: serde_json::to_string(&settings).expect("plain data becomes JSON"),
-            }],
+            files: vec![PlannedFile { path: "settings.json".into(), text }],
             ports: vec![PlannedPort { name: "http".to_owned(), protocol: Protocol::Tcp, number: 18080 }],
+            ..PlannedNode::new(node.node(), executable)
         })
     }
 

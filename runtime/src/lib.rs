@@ -29,7 +29,7 @@ pub mod workload;
 mod pool;
 
 pub use context::{NodeClients, RunContext};
-pub use deployer::{Backend, Capabilities, Cluster, Deployer};
+pub use deployer::{AnyCluster, Backend, Capabilities, Cluster, Deployer};
 pub use expectation::{ChainAgreement, ConsensusLiveness, Expectation, NoCrash, TransactionInclusion};
 pub use failure::{BuildError, Failure, FailureClass, Problem, RunFailed};
 pub use feed::{Block, BlockFeed, Event};

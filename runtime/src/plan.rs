@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::Problem;
 use crate::node::NodeProgram;
-use crate::topology::{Role, Topology};
+use crate::topology::{Node, Role, Topology};
 
 mod genesis;
 pub use genesis::{ClusterKey, Genesis, Leader};
@@ -74,6 +74,16 @@ pub struct PlannedNode {
     pub role: Role,
     /// What to execute.
     pub executable: Executable,
+    /// What this node alone executes where nodes are processes, whatever settings and program say.
+    #[serde(default)]
+    pub binary: Option<PathBuf>,
+    /// What this node alone runs where nodes are containers, whatever settings and program say.
+    #[serde(default)]
+    pub image: Option<String>,
+    /// Whether the node is not started with the cluster, but by
+    /// [`NodeAction::Start`](crate::deployer::NodeAction::Start).
+    #[serde(default)]
+    pub late: bool,
     /// Arguments.
     pub args: Vec<String>,
     /// The whole environment of the node: a backend hands it nothing else of its own.
@@ -82,6 +92,34 @@ pub struct PlannedNode {
     pub files: Vec<PlannedFile>,
     /// Ports the node listens on.
     pub ports: Vec<PlannedPort>,
+}
+
+impl PlannedNode {
+    /// What the topology says of the node; arguments, files and ports are the
+    /// [`NodeProgram`]'s to add:
+    ///
+    /// ```
+    /// use logos_scenario_runtime::plan::{Executable, NodePlanning, PlannedNode};
+    /// fn plan(node: &NodePlanning<'_>) -> PlannedNode {
+    ///     let executable = Executable { program: "mynode".into(), path: None };
+    ///     PlannedNode { args: vec!["--verbose".into()], ..PlannedNode::new(node.node(), executable) }
+    /// }
+    /// ```
+    #[must_use]
+    pub fn new(node: &Node, executable: Executable) -> Self {
+        Self {
+            name: node.name.clone(),
+            role: node.role,
+            executable,
+            binary: node.binary.clone(),
+            image: node.image.clone(),
+            late: node.late,
+            args: Vec::new(),
+            env: node.env.iter().cloned().collect(),
+            files: Vec::new(),
+            ports: Vec::new(),
+        }
+    }
 }
 
 /// Which program a node runs.
@@ -187,6 +225,14 @@ pub struct NodePlanning<'a> {
     pub genesis: &'a Genesis,
     /// Which of the topology's nodes to plan.
     pub index: usize,
+}
+
+impl<'a> NodePlanning<'a> {
+    /// The node to plan.
+    #[must_use]
+    pub fn node(&self) -> &'a Node {
+        &self.topology.nodes()[self.index]
+    }
 }
 
 impl Bindings {

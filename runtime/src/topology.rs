@@ -1,6 +1,7 @@
 //! Which nodes should exist, as data: how many of each [`Role`], how they dial each other, and the
 //! consensus they agree on.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -58,13 +59,6 @@ impl Layout {
             Self::Full => (0..index).collect(),
         }
     }
-
-    /// How many nodes are connected to node `index` in a cluster of `nodes`, counting both directions.
-    #[must_use]
-    pub fn degree(self, index: usize, nodes: usize) -> usize {
-        let dialled_by = (index + 1..nodes).filter(|&other| self.dials(other).contains(&index)).count();
-        self.dials(index).len() + dialled_by
-    }
 }
 
 /// The consensus all nodes agree on.
@@ -115,6 +109,12 @@ pub struct Node {
     pub config: Vec<(String, serde_json::Value)>,
     /// Environment variables of this node alone.
     pub env: Vec<(String, String)>,
+    /// What this node alone executes, where nodes are processes.
+    pub binary: Option<PathBuf>,
+    /// What this node alone runs, where nodes are containers.
+    pub image: Option<String>,
+    /// Whether the node is not started with the cluster.
+    pub late: bool,
 }
 
 /// Stake of every node unless it is given another.
@@ -169,6 +169,16 @@ impl Topology {
     #[must_use]
     pub fn consensus(&self) -> &Consensus {
         &self.consensus
+    }
+
+    /// How many nodes are connected to node `index` as soon as the cluster runs, counting both directions:
+    /// what its layout gives it, but for [late](Node::late) nodes.
+    #[must_use]
+    pub fn peers_at_start(&self, index: usize) -> usize {
+        let runs = |&node: &usize| !self.nodes[node].late;
+        let dialled_by =
+            (index + 1..self.nodes.len()).filter(|&other| self.layout.dials(other).contains(&index));
+        self.layout.dials(index).into_iter().chain(dialled_by).filter(runs).count()
     }
 
     /// The number of nodes of a role.
@@ -309,12 +319,43 @@ impl TopologyBuilder {
                 )),
             }
         }
+        problems.extend(self.overrides.iter().filter_map(|(name, node)| node.problem(name)));
+        problems.extend(stranded(&nodes, self.layout));
         if problems.is_empty() {
             Ok(Topology { nodes, layout: self.layout, consensus: self.consensus.clone() })
         } else {
             Err(problems)
         }
     }
+}
+
+/// Nodes that start with the cluster and dial only such as do not: they would be alone for good.
+fn stranded(nodes: &[Node], layout: Layout) -> Vec<Problem> {
+    if !nodes.is_empty() && nodes.iter().all(|node| node.late) {
+        let what = "every node is late, so that there is no cluster to join";
+        return vec![Problem::new(
+            "topology.with_node",
+            what,
+            "let at least one node start with the cluster",
+        )];
+    }
+    let alone = |(index, node): (usize, &Node)| {
+        let dials = layout.dials(index);
+        let late: Vec<&str> =
+            dials.iter().filter(|&&peer| nodes[peer].late).map(|&peer| nodes[peer].name.as_str()).collect();
+        (!node.late && !dials.is_empty() && late.len() == dials.len()).then(|| {
+            Problem::new(
+                format!("topology.with_node(\"{}\").late", late[0]),
+                format!(
+                    "{} starts with the cluster and would dial nobody but {}",
+                    node.name,
+                    late.join(", ")
+                ),
+                "let a node be late that no other depends on, such as the last one",
+            )
+        })
+    };
+    nodes.iter().enumerate().filter_map(alone).collect()
 }
 
 impl Node {
@@ -325,6 +366,9 @@ impl Node {
             stake: DEFAULT_STAKE,
             config: Vec::new(),
             env: Vec::new(),
+            binary: None,
+            image: None,
+            late: false,
         }
     }
 }
@@ -335,6 +379,9 @@ pub struct NodeOverrides {
     stake: Option<u64>,
     config: Vec<(String, serde_json::Value)>,
     env: Vec<(String, String)>,
+    binary: Option<PathBuf>,
+    image: Option<String>,
+    late: bool,
 }
 
 impl NodeOverrides {
@@ -352,6 +399,18 @@ impl NodeOverrides {
         self
     }
 
+    /// What is wrong with the overrides themselves.
+    fn problem(&self, node: &str) -> Option<Problem> {
+        let name = |(name, _): &&(String, String)| name.is_empty() || name.contains(['=', '\0']);
+        let place = |part: &str| format!("topology.with_node(\"{node}\").{part}");
+        if let Some((name, _)) = self.env.iter().find(name) {
+            let what = format!("`{name}` cannot be the name of an environment variable");
+            return Some(Problem::new(place("env"), what, "leave `=` and zero bytes out of it"));
+        }
+        let nothing = self.image.as_deref() == Some("");
+        nothing.then(|| Problem::new(place("image"), "the name is empty", "name an image, such as `node:v2`"))
+    }
+
     /// Sets the stake of the node's leader note; 1,000 by default.
     #[must_use]
     pub fn stake(mut self, stake: u64) -> Self {
@@ -359,10 +418,41 @@ impl NodeOverrides {
         self
     }
 
+    /// Lets this node alone execute another program where nodes are processes: a cluster of mixed
+    /// versions. It goes before `NOMOS_NODE_BIN` and the node program's own path.
+    #[must_use]
+    pub fn binary(mut self, path: impl Into<PathBuf>) -> Self {
+        self.binary = Some(path.into());
+        self
+    }
+
+    /// Lets this node alone run another image where nodes are containers. It goes before
+    /// `NOMOS_TESTNET_IMAGE`.
+    #[must_use]
+    pub fn image(mut self, image: impl Into<String>) -> Self {
+        self.image = Some(image.into());
+        self
+    }
+
+    /// Plans the node without starting it: it joins when the test starts it with
+    /// [`NodeControl::start`](crate::runner::NodeControl::start).
+    ///
+    /// Its stake counts from the first slot on, so that the chain grows more slowly until it joins; with
+    /// `.stake(1)` it matters little. A node that starts with the cluster must dial one that does too,
+    /// unless it dials none.
+    #[must_use]
+    pub fn late(mut self) -> Self {
+        self.late = true;
+        self
+    }
+
     fn apply(&self, node: &mut Node) {
         node.stake = self.stake.unwrap_or(node.stake);
         node.config.extend(self.config.iter().cloned());
         node.env.extend(self.env.iter().cloned());
+        node.binary = self.binary.clone().or(node.binary.take());
+        node.image = self.image.clone().or(node.image.take());
+        node.late |= self.late;
     }
 }
 
@@ -380,11 +470,39 @@ mod tests {
         }
     }
 
+    fn peers_at_start(layout: Layout, late: &[&str]) -> Vec<usize> {
+        let builder = Topology::with_node_counts(4, 0).network(layout);
+        let builder =
+            late.iter().fold(builder, |builder, name| builder.with_node(*name, NodeOverrides::late));
+        let topology = builder.build().unwrap();
+        (0..4).map(|node| topology.peers_at_start(node)).collect()
+    }
+
     #[test]
-    fn degrees_count_both_directions() {
-        assert_eq!((0..4).map(|i| Layout::Star.degree(i, 4)).collect::<Vec<_>>(), [3, 1, 1, 1]);
-        assert_eq!((0..4).map(|i| Layout::Chain.degree(i, 4)).collect::<Vec<_>>(), [1, 2, 2, 1]);
-        assert_eq!((0..4).map(|i| Layout::Full.degree(i, 4)).collect::<Vec<_>>(), [3, 3, 3, 3]);
+    fn peers_are_counted_in_both_directions() {
+        assert_eq!(peers_at_start(Layout::Star, &[]), [3, 1, 1, 1]);
+        assert_eq!(peers_at_start(Layout::Chain, &[]), [1, 2, 2, 1]);
+        assert_eq!(peers_at_start(Layout::Full, &[]), [3, 3, 3, 3]);
+        assert_eq!(peers_at_start(Layout::Star, &["validator-3"]), [2, 1, 1, 1]);
+        assert_eq!(peers_at_start(Layout::Full, &["validator-1", "validator-3"])[0], 1);
+    }
+
+    #[test]
+    fn late_nodes_must_leave_a_cluster_behind() {
+        let problems = |layout: Layout, late: &[&str]| {
+            let builder = Topology::with_node_counts(2, 1).network(layout);
+            let late = late.iter().fold(builder, |all, name| all.with_node(*name, NodeOverrides::late));
+            late.build().err().unwrap_or_default().iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(problems(Layout::Star, &["validator-1", "executor-0"]), [""; 0]);
+        assert_eq!(problems(Layout::Full, &["validator-1"]), [""; 0]);
+        assert_eq!(
+            problems(Layout::Chain, &["validator-1"]),
+            ["topology.with_node(\"validator-1\").late: executor-0 starts with the cluster and would dial \
+              nobody but validator-1; let a node be late that no other depends on, such as the last one"]
+        );
+        assert_eq!(problems(Layout::Star, &["validator-0"]).len(), 2, "both others dial it");
+        assert_eq!(problems(Layout::Star, &["validator-0", "validator-1", "executor-0"]).len(), 1);
     }
 
     #[test]
@@ -394,7 +512,7 @@ mod tests {
             .slot(Duration::ZERO)
             .active_slot_coeff(1.5)
             .security_param(0)
-            .with_node("validator-7", |node| node.stake(1))
+            .with_node("validator-7", |node| node.stake(1).env("A=B", "").image(""))
             .build()
             .unwrap_err();
         let places: Vec<&str> = problems.iter().map(Problem::place).collect();
@@ -406,6 +524,7 @@ mod tests {
                 "topology.active_slot_coeff",
                 "topology.security_param",
                 "topology.with_node",
+                "topology.with_node(\"validator-7\").env",
             ]
         );
     }

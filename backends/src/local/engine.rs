@@ -75,10 +75,10 @@ impl Nodes {
         Self { nodes: commands.into_iter().enumerate().map(node).collect(), states }
     }
 
-    /// Starts all nodes, beside each other.
+    /// Starts all nodes but the late ones, beside each other.
     pub(super) async fn start_all(&self) -> Result<(), DeployError> {
         let mut starting = JoinSet::new();
-        for node in self.nodes.iter().cloned() {
+        for node in self.nodes.iter().filter(|node| !node.command.late).cloned() {
             starting.spawn(async move { node.start().await.map_err(|error| (node.index, error)) });
         }
         let mut failed: Vec<_> = starting.join_all().await.into_iter().filter_map(Result::err).collect();
@@ -99,13 +99,9 @@ impl Nodes {
     }
 
     pub(super) fn get(&self, name: &str) -> Result<&Arc<Node>, ClusterError> {
-        self.nodes.iter().find(|node| node.command.name == name).ok_or_else(|| {
-            let names: Vec<_> = self.nodes.iter().map(|node| node.command.name.as_str()).collect();
-            ClusterError {
-                subject: name.to_owned(),
-                what: format!("there is no such node; there are {}", names.join(", ")),
-            }
-        })
+        let names = || self.nodes.iter().map(|node| node.command.name.as_str());
+        let node = self.nodes.iter().find(|node| node.command.name == name);
+        node.ok_or_else(|| ClusterError::no_such_node(name, names()))
     }
 
     pub(super) async fn states(&self, newer_than: u64) -> States {
@@ -115,10 +111,11 @@ impl Nodes {
         newer.map(|states| states.clone()).unwrap_or_default()
     }
 
-    /// Ends all nodes that run, beside each other; when this returns, no process is left.
+    /// Ends all nodes that run, beside each other, for good; when this returns, no process is left.
     pub(super) async fn end_all(&self) -> Result<(), ClusterError> {
         let mut ending = JoinSet::new();
         for node in self.nodes.iter().cloned() {
+            node.process().abandoned = true;
             ending.spawn(async move {
                 let _turn = node.turn.lock().await;
                 node.end(Signal::TERM).await
@@ -145,23 +142,21 @@ impl Node {
 
     pub(super) async fn control(self: &Arc<Self>, action: NodeAction) -> Result<(), ClusterError> {
         let _turn = self.turn.lock().await;
-        let status = self.status();
-        let runs = matches!(status, NodeStatus::Running | NodeStatus::Paused);
-        match (action, &status) {
-            (NodeAction::Stop, _) if runs => self.end(Signal::TERM).await,
-            (NodeAction::Kill, _) if runs => self.end(Signal::KILL).await,
-            (NodeAction::Start, _) if !runs => self.start().await,
-            (NodeAction::Restart, _) => {
+        action.allowed(&self.command.name, &self.status())?;
+        match action {
+            NodeAction::Stop => self.end(Signal::TERM).await,
+            NodeAction::Kill => self.end(Signal::KILL).await,
+            NodeAction::Start => self.start().await,
+            NodeAction::Restart => {
                 self.end(Signal::TERM).await?;
                 self.start().await
             }
-            (NodeAction::Pause, NodeStatus::Running) => self.pause().await,
-            (NodeAction::Resume, NodeStatus::Paused) => {
+            NodeAction::Pause => self.pause().await,
+            NodeAction::Resume => {
                 self.signal(Signal::CONT);
                 self.set(|state| state.status = NodeStatus::Running);
                 Ok(())
             }
-            _ => Err(self.error(format!("cannot be told to {}: it is {}", verb(action), described(&status)))),
         }
     }
 
@@ -296,25 +291,5 @@ fn described_exit(status: ExitStatus) -> String {
             format!("signal {number}{}", name.map_or_else(String::new, |name| format!(" (SIG{name})")))
         }
         (None, None) => status.to_string(),
-    }
-}
-
-fn described(status: &NodeStatus) -> String {
-    match status {
-        NodeStatus::Running => "running".to_owned(),
-        NodeStatus::Paused => "paused".to_owned(),
-        NodeStatus::Stopped => "stopped".to_owned(),
-        NodeStatus::Exited(how) => format!("ended by itself with {how}"),
-    }
-}
-
-fn verb(action: NodeAction) -> &'static str {
-    match action {
-        NodeAction::Stop => "stop",
-        NodeAction::Kill => "die",
-        NodeAction::Start => "start",
-        NodeAction::Restart => "restart",
-        NodeAction::Pause => "pause",
-        NodeAction::Resume => "resume",
     }
 }

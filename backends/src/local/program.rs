@@ -1,6 +1,7 @@
-//! Which file a node executes: what a setting names, else what the plan names, else what `PATH` has.
+//! Which file a node executes: what the scenario names for it alone, else what a setting names, else what
+//! the node program names, else what `PATH` has.
 //!
-//! The first of the three that names a file decides. A named file that is missing is an error and never
+//! The first of these that names a file decides. A named file that is missing is an error and never
 //! passed over, since another program would run than the one that was asked for.
 
 use std::env::split_paths;
@@ -15,13 +16,32 @@ use crate::env::{EXECUTOR_BIN, NODE_BIN, Settings};
 
 /// The absolute path of the node's executable.
 pub(super) fn find(node: &PlannedNode, settings: &Settings) -> Result<PathBuf, DeployError> {
+    if let Some(own) = &node.binary {
+        return own_program(node, own);
+    }
     let setting = setting(node.role, settings);
     let path = match (setting.1, &node.executable.path) {
         (Some(path), _) | (None, Some(path)) => Some(path.clone()),
         (None, None) => in_path(&node.executable.program, settings),
     };
     let path = path.and_then(|path| absolute(path).ok()).filter(|path| path.is_file());
-    let path = path.ok_or_else(|| missing(node, setting, settings))?;
+    executable(node, path.ok_or_else(|| missing(node, setting, settings))?)
+}
+
+fn own_program(node: &PlannedNode, own: &Path) -> Result<PathBuf, DeployError> {
+    let file = absolute(own).ok().filter(|path| path.is_file());
+    executable(
+        node,
+        file.ok_or_else(|| DeployError {
+            subject: node.name.clone(),
+            what: format!("its own program `{}` is not a file", own.display()),
+            try_next: format!("build it, or change `with_node(\"{}\", |node| node.binary(..))`", node.name),
+            log: None,
+        })?,
+    )
+}
+
+fn executable(node: &PlannedNode, path: PathBuf) -> Result<PathBuf, DeployError> {
     if access(&path, Access::EXEC_OK).is_ok() { Ok(path) } else { Err(not_executable(node, &path)) }
 }
 
@@ -84,7 +104,9 @@ mod tests {
 
     use super::*;
 
+    #[derive(Default)]
     struct Case<'a> {
+        own: Option<&'a str>,
         set: Option<&'a str>,
         planned: Option<&'a str>,
         path: Option<&'a str>,
@@ -95,7 +117,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path().to_str().unwrap();
         fs::create_dir_all(format!("{root}/path")).unwrap();
-        for (file, mode) in [("set", 0o755), ("planned", 0o755), ("path/node", 0o755), ("plain", 0o644)] {
+        for (file, mode) in
+            [("own", 0o755), ("set", 0o755), ("planned", 0o755), ("path/node", 0o755), ("plain", 0o644)]
+        {
             fs::write(format!("{root}/{file}"), "").unwrap();
             fs::set_permissions(format!("{root}/{file}"), fs::Permissions::from_mode(mode)).unwrap();
         }
@@ -109,6 +133,9 @@ mod tests {
             name: format!("{role}-0"),
             role,
             executable: Executable { program: "node".into(), path: here(case.planned).map(Into::into) },
+            binary: here(case.own).map(Into::into),
+            image: None,
+            late: false,
             args: Vec::new(),
             env: [].into(),
             files: Vec::new(),
@@ -121,9 +148,16 @@ mod tests {
     }
 
     #[test]
-    fn the_setting_goes_before_the_plan_and_the_plan_before_the_path() {
+    fn own_goes_before_setting_before_plan_before_path() {
         for role in [Role::Validator, Role::Executor] {
-            let all = Case { set: Some("~/set"), planned: Some("~/planned"), path: Some("/none:~/path") };
+            let all = Case {
+                own: Some("~/own"),
+                set: Some("~/set"),
+                planned: Some("~/planned"),
+                path: Some("/none:~/path"),
+            };
+            check(role, &all, Ok("~/own"));
+            let all = Case { own: None, ..all };
             check(role, &all, Ok("~/set"));
             check(role, &Case { set: None, ..all }, Ok("~/planned"));
             check(role, &Case { set: None, planned: None, ..all }, Ok("~/path/node"));
@@ -134,20 +168,20 @@ mod tests {
     fn a_missing_program_is_told_with_all_three_places() {
         check(
             Role::Validator,
-            &Case { set: None, planned: None, path: Some("/none") },
+            &Case { path: Some("/none"), ..Case::default() },
             Err("validator-0: its program was not found: NOMOS_NODE_BIN is not set, the node program names \
                  no path, and PATH (/none) has no `node`; build the program, or let NOMOS_NODE_BIN name its file"),
         );
         check(
             Role::Executor,
-            &Case { set: None, planned: Some("~/gone"), path: Some("~/path") },
+            &Case { planned: Some("~/gone"), path: Some("~/path"), ..Case::default() },
             Err("executor-0: its program was not found: NOMOS_EXECUTOR_BIN is not set, the node program's \
                  path is `~/gone`, where there is no file, and PATH was not searched for `node`; build the \
                  program, or let NOMOS_EXECUTOR_BIN name its file"),
         );
         check(
             Role::Executor,
-            &Case { set: Some("~/gone"), planned: Some("~/planned"), path: None },
+            &Case { set: Some("~/gone"), planned: Some("~/planned"), ..Case::default() },
             Err("executor-0: its program was not found: NOMOS_EXECUTOR_BIN is `~/gone`, where there is no \
                  file, so the node program was not asked for its path, and PATH was not searched for `node`; \
                  build the program, or let NOMOS_EXECUTOR_BIN name its file"),
@@ -158,8 +192,17 @@ mod tests {
     fn a_program_without_run_bit_is_told_with_the_remedy() {
         check(
             Role::Validator,
-            &Case { set: Some("~/plain"), planned: None, path: None },
+            &Case { set: Some("~/plain"), ..Case::default() },
             Err("validator-0: its program `~/plain` may not be executed; try `chmod +x ~/plain`"),
+        );
+    }
+    #[test]
+    fn a_nodes_own_program_is_told_by_where_it_was_named() {
+        check(
+            Role::Executor,
+            &Case { own: Some("~/gone"), set: Some("~/set"), ..Case::default() },
+            Err("executor-0: its own program `~/gone` is not a file; build it, or change \
+                 `with_node(\"executor-0\", |node| node.binary(..))`"),
         );
     }
 }

@@ -91,6 +91,8 @@ pub(super) struct NodeCommand {
     pub(super) directory: PathBuf,
     /// Gets what the node prints.
     pub(super) log: PathBuf,
+    /// Whether it is not started with the cluster.
+    pub(super) late: bool,
 }
 
 /// The command of a rendered node.
@@ -108,6 +110,7 @@ pub(super) fn command(
         env: environment(node, settings),
         directory,
         log,
+        late: node.late,
     }
 }
 
@@ -208,6 +211,7 @@ mod tests {
                 },
                 directory: "/run/nodes/executor-0",
                 log: "/run/executor-0.log",
+                late: false,
             }
         "#]]
         .assert_debug_eq(&commands[1]);

@@ -57,6 +57,7 @@ pub(crate) trait DynDeployer: Send + Sync {
         plan: &'a Plan,
         place: &'a Placement,
     ) -> BoxFuture<'a, Result<Arc<dyn DynCluster>, DeployError>>;
+    fn sweep(&self) -> BoxFuture<'_, Result<Vec<String>, DeployError>>;
 }
 
 impl<D: Deployer> DynDeployer for D {
@@ -82,9 +83,13 @@ impl<D: Deployer> DynDeployer for D {
             Ok(Arc::new(cluster) as Arc<dyn DynCluster>)
         })
     }
+
+    fn sweep(&self) -> BoxFuture<'_, Result<Vec<String>, DeployError>> {
+        Box::pin(Deployer::sweep(self))
+    }
 }
 
-/// A deployer of any type, as it stands in a list of backends.
+/// A deployer of any type, as it stands in a list of backends; it is a [`Deployer`] itself.
 #[derive(Clone)]
 pub struct Backend(Arc<dyn DynDeployer>);
 
@@ -103,5 +108,59 @@ impl Backend {
 
     pub(crate) fn deployer(&self) -> &dyn DynDeployer {
         &*self.0
+    }
+}
+
+impl Deployer for Backend {
+    type Cluster = AnyCluster;
+
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.0.capabilities()
+    }
+
+    async fn available(&self) -> Result<(), Unavailable> {
+        self.0.available().await
+    }
+
+    async fn provision(&self, plan: &Plan, place: &Placement) -> Result<AnyCluster, DeployError> {
+        self.0.provision(plan, place).await.map(AnyCluster)
+    }
+
+    async fn sweep(&self) -> Result<Vec<String>, DeployError> {
+        self.0.sweep().await
+    }
+}
+
+/// The cluster of a [`Backend`], of any type. Cheap to clone; it is gone with the last clone.
+#[derive(Clone)]
+pub struct AnyCluster(Arc<dyn DynCluster>);
+
+impl Cluster for AnyCluster {
+    fn description(&self) -> &ClusterDescription {
+        self.0.description()
+    }
+
+    async fn states(&self, newer_than: u64) -> Result<States, ClusterError> {
+        self.0.states(newer_than).await
+    }
+
+    async fn control(&self, node: &str, action: NodeAction) -> Result<(), ClusterError> {
+        self.0.control(node, action).await
+    }
+
+    async fn logs(&self, node: &str, part: LogPart) -> Result<Log, ClusterError> {
+        self.0.logs(node, part).await
+    }
+
+    async fn teardown(&self) -> Result<(), ClusterError> {
+        self.0.teardown().await
+    }
+
+    fn connect(&self, address: &str) -> Arc<dyn Transport> {
+        self.0.connect(address)
     }
 }

@@ -10,6 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 
 use super::Fault;
+use crate::deployer::ClusterError;
 use crate::node::HeaderId;
 
 pub(super) fn hash(parts: &impl serde::Serialize) -> HeaderId {
@@ -28,6 +29,7 @@ struct Block {
 
 struct Node {
     name: String,
+    faults: Vec<(u64, Fault)>,
     tip: HeaderId,
     up: bool,
     pool: BTreeMap<String, Value>,
@@ -36,34 +38,36 @@ struct Node {
 
 pub(super) struct Chain {
     nodes: Vec<Node>,
-    faults: Vec<(String, u64, Fault)>,
     blocks: HashMap<HeaderId, Block>,
     genesis: HeaderId,
     slot: u64,
     active_slot_coeff: f64,
     security_param: u32,
     rng: ChaCha8Rng,
+    closed: bool,
 }
 
 impl Chain {
-    pub(super) fn new(
-        nodes: Vec<String>,
-        faults: Vec<(String, u64, Fault)>,
-        active_slot_coeff: f64,
-        security_param: u32,
-        seed: u64,
-    ) -> Self {
-        let genesis = hash(&"genesis");
-        let node = |name| Node { name, tip: genesis, up: true, pool: BTreeMap::new(), log: String::new() };
+    pub(super) fn new(active_slot_coeff: f64, security_param: u32, seed: u64) -> Self {
         Self {
-            nodes: nodes.into_iter().map(node).collect(),
-            faults,
+            nodes: Vec::new(),
             blocks: HashMap::new(),
-            genesis,
+            genesis: hash(&"genesis"),
             slot: 0,
             active_slot_coeff,
             security_param,
             rng: ChaCha8Rng::seed_from_u64(seed),
+            closed: false,
+        }
+    }
+
+    /// Adds a node that has these faults, each from a height on, and runs or not.
+    pub(super) fn add(&mut self, name: &str, faults: Vec<(u64, Fault)>, runs: bool) {
+        let (name, tip) = (name.to_owned(), self.genesis);
+        self.nodes.push(Node { name, faults, tip, up: false, pool: BTreeMap::new(), log: String::new() });
+        if runs {
+            let name = self.nodes[self.nodes.len() - 1].name.clone();
+            self.start(&name);
         }
     }
 
@@ -120,9 +124,9 @@ impl Chain {
     }
 
     fn suffers(&self, node: usize, fault: Fault) -> bool {
-        let Node { name, tip, .. } = &self.nodes[node];
+        let Node { faults, tip, .. } = &self.nodes[node];
         let height = self.height(*tip);
-        self.faults.iter().any(|(other, from, what)| other == name && height >= *from && *what == fault)
+        faults.iter().any(|(from, what)| height >= *from && *what == fault)
     }
 
     fn highest(&self, group: &[usize]) -> HeaderId {
@@ -145,20 +149,45 @@ impl Chain {
         transactions.map(|(tx, id)| (tx["id"].to_string(), id)).collect()
     }
 
-    /// Lets a node live or not; whether there is such a node.
-    pub(super) fn set_up(&mut self, name: &str, up: bool) -> bool {
-        let group: Vec<usize> = (0..self.nodes.len()).filter(|&node| self.nodes[node].up).collect();
-        let highest = self.highest(&group);
-        let Some(node) = self.nodes.iter_mut().find(|node| node.name == name) else { return false };
-        node.up = up;
-        if up {
-            node.tip = highest;
-        }
-        true
+    /// Starts a node's program anew; it has the chain that it had, and hears of the highest.
+    pub(super) fn start(&mut self, name: &str) {
+        self.node(name).log.push_str("started\n");
+        self.up(name);
     }
 
-    pub(super) fn log(&self, name: &str) -> String {
-        self.nodes.iter().find(|node| node.name == name).map(|node| node.log.clone()).unwrap_or_default()
+    pub(super) fn up(&mut self, name: &str) {
+        let running =
+            (0..self.nodes.len()).filter(|&node| self.nodes[node].up || self.nodes[node].name == name);
+        let highest = self.highest(&running.collect::<Vec<_>>());
+        let node = self.node(name);
+        node.up = true;
+        node.tip = highest;
+    }
+
+    pub(super) fn down(&mut self, name: &str) {
+        self.node(name).up = false;
+    }
+
+    fn node(&mut self, name: &str) -> &mut Node {
+        self.nodes.iter_mut().find(|node| node.name == name).expect("the cluster has looked the node up")
+    }
+
+    /// Ends all nodes for good.
+    pub(super) fn close(&mut self) {
+        self.closed = true;
+        self.nodes.iter_mut().for_each(|node| node.up = false);
+    }
+
+    /// Whether nodes may still be told to do anything.
+    pub(super) fn is_open(&self, node: &str) -> Result<(), ClusterError> {
+        if !self.closed {
+            return Ok(());
+        }
+        Err(ClusterError { subject: node.to_owned(), what: "its cluster is gone".to_owned() })
+    }
+
+    pub(super) fn log(&self, name: &str) -> Option<&str> {
+        self.nodes.iter().find(|node| node.name == name).map(|node| node.log.as_str())
     }
 
     /// A node's answer to a request, or why none comes.
@@ -169,8 +198,11 @@ impl Chain {
         body: Option<&Value>,
     ) -> Result<(u16, Value), String> {
         let index = self.nodes.iter().position(|node| node.name == name).ok_or("there is no such node")?;
-        if !self.nodes[index].up {
+        if !self.nodes[index].up || self.suffers(index, Fault::Closed) {
             return Err("connection refused".to_owned());
+        }
+        if self.suffers(index, Fault::Garbage) {
+            return Ok((200, json!("<html>no node</html>")));
         }
         Ok(match (path, body) {
             ("/cryptarchia/info", None) => (200, self.info(index)),

@@ -45,14 +45,13 @@ pub(super) async fn until_ready(
 }
 
 async fn stages(cluster: &dyn DynCluster, clients: &NodeClients, scenario: &Scenario) -> Result<(), Failure> {
-    let layout = scenario.topology().layout();
-    let nodes = scenario.topology().nodes().len();
+    let topology = scenario.topology();
     stage(cluster, clients, "to answer over HTTP", |client, _| async move {
         client.consensus_info().await.map(drop).map_err(|error| error.to_string())
     })
     .await?;
     stage(cluster, clients, "to have the peers of its layout", |client, index| async move {
-        let wanted = layout.degree(index, nodes);
+        let wanted = topology.peers_at_start(index);
         match client.network_info().await {
             Ok(info) if info.n_peers >= wanted => Ok(()),
             Ok(info) => Err(format!("{} of at least {wanted} peers", info.n_peers)),

@@ -1,6 +1,5 @@
 //! What a test framework must know of the devnode: its [`NodeProgram`].
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
@@ -50,18 +49,15 @@ impl NodeProgram for Devnode {
     }
 
     fn plan(&self, node: &NodePlanning<'_>) -> Result<PlannedNode, Problem> {
-        let planned = &node.topology.nodes()[node.index];
         let config = config(node)?;
         let port =
             |name: &str, number| PlannedPort { name: name.to_owned(), protocol: Protocol::Tcp, number };
+        let executable = Executable { program: "devnode".to_owned(), path: self.path.clone() };
         Ok(PlannedNode {
-            name: planned.name.clone(),
-            role: planned.role,
-            executable: Executable { program: "devnode".to_owned(), path: self.path.clone() },
             args: vec![format!("{}/config.yaml", symbol::DIRECTORY)],
-            env: BTreeMap::from_iter(planned.env.iter().cloned()),
             files: vec![PlannedFile { path: "config.yaml".into(), text: config.to_yaml() }],
             ports: vec![port("p2p", 3000), port("http", 18080), port("testing_http", 18081)],
+            ..PlannedNode::new(node.node(), executable)
         })
     }
 
