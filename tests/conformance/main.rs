@@ -1,0 +1,95 @@
+//! Each numbered promise of `Deployer` and `Cluster`, on every backend: trials are named
+//! `<backend>::<trait>_<number>::<what>`.
+//!
+//! A backend that cannot be used here is ignored with its reason, unless `SCENARIO_REQUIRE` names it.
+
+mod cluster;
+mod deployer;
+mod subject;
+
+use std::process::ExitCode;
+
+use futures::future::BoxFuture;
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use logos_scenario::Deployer as _;
+use subject::{Subject, subjects};
+
+/// What a promise's test says.
+type Outcome = anyhow::Result<()>;
+type Test = fn(Subject) -> BoxFuture<'static, Outcome>;
+
+/// The tests of one trait's promises, by their numbers.
+macro_rules! promises {
+    ($subject:ident: $($number:literal $test:ident),+ $(,)?) => {
+        [$((
+            concat!(stringify!($subject), "_", $number, "::", stringify!($test)),
+            (|subject| Box::pin($subject::$test(subject))) as Test,
+        )),+]
+    };
+}
+
+fn promises() -> impl Iterator<Item = (&'static str, Test)> {
+    let deployer = promises![deployer:
+        1 availability_is_told_soon,
+        2 every_node_is_started,
+        2 a_late_node_is_started_on_demand,
+        3 a_refused_plan_leaves_nothing,
+        3 a_provision_that_is_given_up_leaves_nothing,
+        4 sixteen_clusters_of_one_plan_do_not_notice_each_other,
+        5 nothing_outlives_a_killed_owner,
+        6 sweeping_spares_the_living,
+        7 capabilities_are_true,
+    ];
+    let cluster = promises![cluster:
+        1 the_description_follows_the_plan,
+        2 an_exit_is_told_with_its_cause,
+        2 changes_are_told_when_they_happen,
+        3 actions_are_done_when_they_return,
+        4 data_survives,
+        5 what_cannot_be_done_changes_nothing,
+        6 logs_are_read_on_whether_a_node_lives_or_not,
+        7 teardown_leaves_nothing_that_can_be_started,
+        8 a_dropped_cluster_ends,
+        9 everything_survives_json,
+    ];
+    deployer.into_iter().chain(cluster)
+}
+
+fn main() -> ExitCode {
+    let mut args = std::env::args().skip(1);
+    if args.next().as_deref() == Some(deployer::OWNER) {
+        return deployer::own(&args.next().unwrap_or_default());
+    }
+    if let Err(problems) = logos_scenario::env::check() {
+        problems.iter().for_each(|problem| eprintln!("error: {problem}"));
+        return ExitCode::from(101);
+    }
+    let arguments = Arguments::from_args();
+    let trials = subjects().into_iter().flat_map(|subject| trials(&subject, arguments.list)).collect();
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn trials(subject: &Subject, listed: bool) -> Vec<Trial> {
+    let name = subject.backend.name();
+    let missing = block_on(subject.backend.available()).err().map(|unavailable| unavailable.to_string());
+    let required = logos_scenario::env::is_required(name);
+    let trial = |(promise, test): (&str, Test)| {
+        let (subject, missing) = (subject.clone(), missing.clone());
+        // A runner that lists first, such as nextest, takes a completed trial for a passed one.
+        let ignored = listed && missing.is_some() && !required;
+        let run = move || match missing {
+            Some(missing) if required => Err(Failed::from(missing)),
+            Some(missing) => Ok(Completion::ignored_with(missing)),
+            None => block_on(test(subject))
+                .map(|()| Completion::Completed)
+                .map_err(|error| format!("{error:#}").into()),
+        };
+        Trial::ignorable_test(format!("{name}::{promise}"), run).with_ignored_flag(ignored)
+    };
+    promises().map(trial).collect()
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.expect("a runtime can be made").block_on(future)
+}
