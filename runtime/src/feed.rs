@@ -149,9 +149,12 @@ impl BlockFeed {
         Self { shared, _pollers: Arc::new(pollers) }
     }
 
-    /// Completes when every node has answered once, so that no baseline is taken of a node not yet seen.
-    pub(crate) async fn complete(&self) {
-        let seen = || self.nodes().iter().all(|node| node.info.is_some());
+    /// Completes when each of these nodes has answered once, so that no baseline is taken of a node not yet
+    /// seen.
+    pub(crate) async fn complete(&self, names: impl Iterator<Item = &str> + Clone) {
+        let waits_for =
+            |view: &NodeView| view.info.is_none() && names.clone().any(|name| *name == *view.name);
+        let seen = || !self.nodes().iter().any(waits_for);
         // The sender lives in `shared`, which this feed holds.
         let _ = self.changes().wait_for(|_| seen()).await;
     }

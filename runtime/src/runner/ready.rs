@@ -1,7 +1,9 @@
-//! When a cluster can be used: every node answers, has the peers its layout gives it, and the chain has
-//! a first block. A node that ends meanwhile is noticed at once.
+//! When a cluster can be used: every node that starts with it answers, has the peers its layout gives it,
+//! and the chain has a first block. A node that ends meanwhile is noticed at once, one that answers like no
+//! node of its program within seconds.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -11,14 +13,17 @@ use crate::deployer::{DynCluster, LogPart, NodeStatus};
 use crate::env;
 use crate::failure::{Failure, FailureClass};
 use crate::feed::{BlockFeed, NodeView};
-use crate::node::NodeClient;
+use crate::node::{ClientError, NodeClient};
 use crate::scenario::Scenario;
+use crate::topology::Topology;
 use crate::wait;
 
 /// What each stage may take.
 const STAGE: Duration = Duration::from_secs(60);
 /// Lines of a dead node's log in the message.
 const LINES: usize = 20;
+/// So many wrong answers on end are no accident of a start: three seconds of them at least.
+const WRONG_ANSWERS: u32 = 60;
 
 /// Waits until the cluster can be used; the result follows its chain.
 pub(super) async fn until_ready(
@@ -27,10 +32,12 @@ pub(super) async fn until_ready(
     scenario: &Scenario,
 ) -> Result<BlockFeed, Failure> {
     let stages = async {
-        stages(cluster, clients, scenario).await?;
+        let starting = Starting::new(cluster, clients, scenario.topology());
+        starting.stages().await?;
         let slot = scenario.topology().consensus().slot;
         let feed = BlockFeed::start(clients.all(), Arc::clone(&scenario.program), slot);
-        let complete = tokio::time::timeout(env::settings().scaled(STAGE), feed.complete()).await;
+        let complete = feed.complete(starting.nodes.iter().map(|node| node.client.name()));
+        let complete = tokio::time::timeout(env::settings().scaled(STAGE), complete).await;
         complete.map(|()| feed.clone()).map_err(|_| {
             Failure::new(FailureClass::Infrastructure, "ready")
                 .expected("every node to tell its whole chain")
@@ -44,69 +51,185 @@ pub(super) async fn until_ready(
     }
 }
 
-async fn stages(cluster: &dyn DynCluster, clients: &NodeClients, scenario: &Scenario) -> Result<(), Failure> {
-    let topology = scenario.topology();
-    stage(cluster, clients, "to answer over HTTP", |client, _| async move {
-        client.consensus_info().await.map(drop).map_err(|error| error.to_string())
-    })
-    .await?;
-    stage(cluster, clients, "to have the peers of its layout", |client, index| async move {
-        let wanted = topology.peers_at_start(index);
-        match client.network_info().await {
-            Ok(info) if info.n_peers >= wanted => Ok(()),
-            Ok(info) => Err(format!("{} of at least {wanted} peers", info.n_peers)),
-            Err(error) => Err(error.to_string()),
-        }
-    })
-    .await?;
-    stage(cluster, clients, "to have a first block", |client, _| async move {
-        match client.consensus_info().await {
-            Ok(info) if info.height > 0 => Ok(()),
-            Ok(info) => Err(format!("height 0, tip {}", info.tip.short())),
-            Err(error) => Err(error.to_string()),
-        }
-    })
-    .await
+/// The nodes that start with a cluster.
+struct Starting<'a> {
+    cluster: &'a dyn DynCluster,
+    nodes: Vec<StartingNode>,
 }
 
-/// Waits until `probe` holds for every node; the failure tells each node's last answer.
-async fn stage<F: Future<Output = Result<(), String>>>(
-    cluster: &dyn DynCluster,
-    clients: &NodeClients,
-    what: &str,
-    probe: impl Fn(NodeClient, usize) -> F,
-) -> Result<(), Failure> {
-    let waited = wait::until(what, env::settings().scaled(STAGE), || {
-        let probes = clients.all().iter().enumerate().map(|(index, client)| probe(client.clone(), index));
-        let answers = join_all(probes);
-        async {
-            let answers = answers.await;
-            if answers.iter().all(Result::is_ok) { Ok(()) } else { Err(answers) }
-        }
-    })
-    .await;
-    let Err(timed_out) = waited else { return Ok(()) };
-    let mut failure = Failure::new(FailureClass::Infrastructure, "ready")
-        .expected(format!("every node {what} within {}", humantime::format_duration(timed_out.within)))
-        .try_next("read the named nodes' logs; `SLOW_TEST_ENV=true` doubles every timeout");
-    let answers = timed_out.last.unwrap_or_default();
-    let answers = clients.all().iter().zip(answers.into_iter().map(Some).chain(std::iter::repeat(None)));
-    let mut behind = Vec::new();
-    for (client, answer) in answers {
-        let seen = match answer {
-            Some(Ok(())) => "is so".to_owned(),
-            Some(Err(seen)) => seen,
-            None => "no answer".to_owned(),
+struct StartingNode {
+    client: NodeClient,
+    /// How many peers its layout gives it.
+    peers: usize,
+    /// Wrong answers on end.
+    wrong: AtomicU32,
+}
+
+/// Why a node is not ready.
+struct NotReady {
+    seen: String,
+    /// Whether it will not become so.
+    hopeless: bool,
+}
+
+impl From<String> for NotReady {
+    fn from(seen: String) -> Self {
+        Self { seen, hopeless: false }
+    }
+}
+
+impl StartingNode {
+    async fn answers(&self) -> Result<(), NotReady> {
+        let Err(error) = self.client.consensus_info().await else { return Ok(()) };
+        let wrong = match error {
+            ClientError::Unreachable { .. } => 0,
+            _ => self.wrong.load(Ordering::Relaxed) + 1,
         };
-        if seen != "is so" {
-            behind.push(client.name());
+        self.wrong.store(wrong, Ordering::Relaxed);
+        Err(NotReady { seen: error.to_string(), hopeless: wrong >= WRONG_ANSWERS })
+    }
+
+    async fn has_peers(&self) -> Result<(), NotReady> {
+        match self.client.network_info().await {
+            Ok(info) if info.n_peers >= self.peers => Ok(()),
+            Ok(info) => Err(format!("{} of at least {} peers", info.n_peers, self.peers).into()),
+            Err(error) => Err(error.to_string().into()),
         }
-        failure = failure.seen(format!("{}: {seen}", client.name()));
     }
-    for node in behind {
-        failure = with_log(cluster, node, failure).await;
+
+    async fn has_a_block(&self) -> Result<(), NotReady> {
+        match self.client.consensus_info().await {
+            Ok(info) if info.height > 0 => Ok(()),
+            Ok(info) => Err(format!("height 0, tip {}", info.tip.short()).into()),
+            Err(error) => Err(error.to_string().into()),
+        }
     }
-    Err(failure)
+}
+
+/// What is awaited of every node, one after the other.
+#[derive(Clone, Copy)]
+enum Stage {
+    Answer,
+    Peers,
+    FirstBlock,
+}
+
+impl Stage {
+    async fn reached_by(self, node: &StartingNode) -> Result<(), NotReady> {
+        match self {
+            Self::Answer => node.answers().await,
+            Self::Peers => node.has_peers().await,
+            Self::FirstBlock => node.has_a_block().await,
+        }
+    }
+
+    fn words(self) -> &'static Words {
+        match self {
+            Self::Answer => &ANSWER,
+            Self::Peers => &PEERS,
+            Self::FirstBlock => &FIRST_BLOCK,
+        }
+    }
+}
+
+/// What a stage awaits, and what to say where it does not come.
+struct Words {
+    what: &'static str,
+    because: &'static str,
+    try_next: &'static str,
+}
+
+const ANSWER: Words = Words {
+    what: "to answer over HTTP",
+    because: "a node opens its HTTP when all else it needs is there: files that its configuration names, \
+              ports, other nodes",
+    try_next: "read the end of the named nodes' logs for what they wait for; `SLOW_TEST_ENV=true` doubles \
+               every timeout",
+};
+const WRONG: Words = Words {
+    what: "to answer over HTTP as the node program's API",
+    because: "something answers there, but not as a node of this program",
+    try_next: "see that the executable is the one that the node program describes, and that \
+               `NodeProgram::http` names the port of its API",
+};
+const PEERS: Words = Words {
+    what: "to have the peers of its layout",
+    because: "the node was not reached by those that dial it, or does not reach those that it dials",
+    try_next: "read the named nodes' logs for failed connections; `SLOW_TEST_ENV=true` doubles every timeout",
+};
+const FIRST_BLOCK: Words = Words {
+    what: "to have a first block",
+    because: "no node made a block, or it did not get to this one",
+    try_next: "read the named nodes' logs for their leadership and the chain's start time; \
+               `SLOW_TEST_ENV=true` doubles every timeout",
+};
+
+impl<'a> Starting<'a> {
+    fn new(cluster: &'a dyn DynCluster, clients: &NodeClients, topology: &Topology) -> Self {
+        let planned = topology.nodes().iter().zip(clients.all()).enumerate();
+        let starting = planned.filter(|(_, (node, _))| !node.late);
+        let node = |(index, (_, client)): (usize, (_, &NodeClient))| StartingNode {
+            client: client.clone(),
+            peers: topology.peers_at_start(index),
+            wrong: AtomicU32::new(0),
+        };
+        Self { cluster, nodes: starting.map(node).collect() }
+    }
+
+    async fn stages(&self) -> Result<(), Failure> {
+        for stage in [Stage::Answer, Stage::Peers, Stage::FirstBlock] {
+            self.stage(stage).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until every node has reached the stage, or one never will; the failure tells each node's last
+    /// answer.
+    async fn stage(&self, stage: Stage) -> Result<(), Failure> {
+        let within = env::settings().scaled(STAGE);
+        let waited = wait::until(stage.words().what, within, || {
+            let answers = join_all(self.nodes.iter().map(|node| stage.reached_by(node)));
+            async {
+                let answers = answers.await;
+                let hopeless = answers.iter().any(|answer| matches!(answer, Err(not) if not.hopeless));
+                if hopeless || answers.iter().all(Result::is_ok) { Ok(answers) } else { Err(answers) }
+            }
+        })
+        .await;
+        match waited {
+            Ok(answers) if answers.iter().all(Result::is_ok) => Ok(()),
+            Ok(answers) => Err(self.failure(&WRONG, String::new(), answers).await),
+            Err(timed_out) => {
+                let within = format!(" within {}", humantime::format_duration(timed_out.within));
+                Err(self.failure(stage.words(), within, timed_out.last.unwrap_or_default()).await)
+            }
+        }
+    }
+
+    async fn failure(&self, words: &Words, within: String, answers: Vec<Result<(), NotReady>>) -> Failure {
+        let mut failure = Failure::new(FailureClass::Infrastructure, "ready")
+            .expected(format!("every node {}{within}", words.what))
+            .because(words.because)
+            .try_next(words.try_next);
+        let answers = answers.into_iter().map(Some).chain(std::iter::repeat_with(|| None));
+        let mut behind = Vec::new();
+        for (node, answer) in self.nodes.iter().zip(answers) {
+            let name = node.client.name();
+            let seen = match answer {
+                Some(Ok(())) => "is so".to_owned(),
+                Some(Err(not)) => not.seen,
+                None => "no answer".to_owned(),
+            };
+            if seen != "is so" {
+                behind.push(name);
+            }
+            failure = failure.seen(format!("{name}: {seen}"));
+        }
+        for node in behind {
+            failure = with_log(self.cluster, node, failure).await;
+        }
+        failure
+    }
 }
 
 /// Completes when a node ended that should run.
