@@ -402,4 +402,6 @@ fn genesis(lottery: &Lottery, ledger: Digest) -> Header {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

@@ -175,4 +175,6 @@ fn check_form(transaction: &SignedTransaction) -> Result<(), Refusal> {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

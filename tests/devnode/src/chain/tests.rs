@@ -9,14 +9,14 @@ use crate::wallet::{account_key, transfer};
 use crate::wire::Output;
 
 const K: u64 = 3;
-const LATEST: u64 = 1_000_000;
+pub(super) const LATEST: u64 = 1_000_000;
 
-fn leader(index: u8) -> SecretKey {
+pub(super) fn leader(index: u8) -> SecretKey {
     SecretKey::from_seed([index; 32])
 }
 
 /// Three leaders who win every slot, and two accounts.
-fn settings() -> Settings {
+pub(super) fn settings() -> Settings {
     let output = |value, key: &SecretKey| Output { value, pk: key.public() };
     Settings {
         name: "test".to_owned(),
