@@ -47,6 +47,8 @@ Environment:
   NOMOS_LOG_DIR     the log goes to <name>.log in this directory instead of stderr
 
 SIGTERM and SIGINT end the node. The exit code is 0 then, 1 where it could not start, and 101 after a panic.
+
+Metrics, at /metrics of `testing_http`:
 ";
 
 /// What was asked for on the command line.
@@ -88,7 +90,9 @@ fn command(arguments: Vec<OsString>) -> Result<Command, String> {
         [ref flag] if flag == "--version" || flag == "-V" => {
             Command::Print(format!("devnode {}\n", env!("CARGO_PKG_VERSION")))
         }
-        [ref flag] if flag == "--help" || flag == "-h" => Command::Print(USAGE.to_owned()),
+        [ref flag] if flag == "--help" || flag == "-h" => {
+            Command::Print(format!("{USAGE}{}", metrics::list()))
+        }
         [ref flag, ..] => return Err(format!("unknown option `{flag}`; {}", usage())),
     };
     if files.next().is_some() { Err(usage()) } else { Ok(command) }

@@ -4,7 +4,8 @@ use super::*;
 use crate::genesis::{Genesis, Note};
 use crate::wallet::{Transfer, account_key, transfer};
 use crate::wire::{
-    Block, Digest, Header, HeaderId, LeaderPublic, Output, ProofOfLeadership, PublicKey, Signature, Version,
+    Block, ChannelId, Digest, Header, HeaderId, Inscription, LeaderPublic, MantleTx, MessageId, Op, OpProof,
+    Output, ProofOfLeadership, PublicKey, Signature, Signatures, Version,
 };
 
 fn genesis() -> Genesis {
@@ -148,4 +149,50 @@ fn a_block_takes_what_fits_from_the_front() {
     }
     assert_eq!(pool.len(), 1255);
     assert_eq!(pending(&pool), sent[..MAX_TRANSACTIONS]);
+}
+
+/// An inscription of nearly the longest transaction, into a channel of its own.
+fn long(channel: u8) -> SignedTransaction {
+    let owner = account_key(0);
+    let op = Op::Inscribe(Inscription {
+        channel_id: ChannelId([channel; 32]),
+        inscription: vec![channel; 60 * 1024],
+        parent: MessageId::default(),
+        signer: owner.public(),
+    });
+    let mantle_tx = MantleTx { ops: vec![op], ..MantleTx::default() };
+    let ops_proofs = vec![OpProof::Ed25519Sig(owner.sign(&mantle_tx.id().0))];
+    SignedTransaction { mantle_tx, ops_proofs, ledger_tx_proof: Signatures::default() }
+}
+
+#[test]
+fn a_full_pool_refuses_and_takes_again_when_blocks_have_made_room() {
+    let mut pool = pool();
+    let mut waiting = Vec::new();
+    let refused = loop {
+        let transaction = Arc::new(long(u8::try_from(waiting.len()).expect("the pool fills")));
+        match pool.add(transaction.clone()) {
+            Ok(()) => waiting.push(transaction),
+            Err(error) => break (transaction, error),
+        }
+    };
+    assert_eq!(refused.1, Rejection::Full);
+    let weight: usize = waiting.iter().map(|transaction| transaction.weight()).sum();
+    assert!(weight <= MAX_PENDING_WEIGHT && weight + refused.0.weight() > MAX_PENDING_WEIGHT);
+    let mut ledger = Ledger::new(&genesis());
+    ledger.apply(&waiting[0]).unwrap();
+    let block = Block { transactions: vec![(*waiting[0]).clone()], ..(*block(&[])).clone() };
+    let change = Applied { adopted: vec![Arc::new(block)], ..Applied::default() };
+    pool.rebase(&Arc::new(ledger), &change);
+    pool.add(refused.0).unwrap();
+}
+
+#[test]
+fn what_comes_too_early_is_bounded_as_well() {
+    let mut pool = pool();
+    let early = pay(first(0, 1).notes[0], 1, 2);
+    for _ in 0..2 * MAX_PARKED {
+        pool.park(Arc::new(early.transaction.clone()), "early");
+    }
+    assert_eq!(pool.parked.len(), MAX_PARKED);
 }

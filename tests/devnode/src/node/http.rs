@@ -204,3 +204,20 @@ async fn balance(
         balance => json!({ "tip": tip, "balance": balance, "address": pk }).to_string().into_response(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::extract::Request;
+    use hyper_util::service::TowerToHyperService;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_too_long_is_told_so() {
+        let never =
+            Router::new().route("/", get(std::future::pending::<()>)).layer(middleware::from_fn(in_time));
+        let request = Request::new(Body::empty());
+        let answer = hyper::service::Service::call(&TowerToHyperService::new(never), request).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::REQUEST_TIMEOUT);
+    }
+}

@@ -11,6 +11,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tracing::{debug, info, warn};
 
 use super::faults::Faults;
+use super::metrics::Counters;
 use super::network::Later;
 use super::orphans::{Orphans, Recent};
 use super::storage::Storage;
@@ -66,6 +67,7 @@ pub(super) struct State {
     pub(super) last_item: u64,
     /// The last irreversible block, with its height, whose finality survives `kill -9`.
     pub(super) lib: (u64, HeaderId),
+    pub(super) counters: Counters,
     started: Instant,
     leader_keys: Vec<SecretKey>,
     faults: Faults,
@@ -120,6 +122,7 @@ impl Shared {
             network: NetworkInfo::default(),
             streams: Streams::default(),
             last_item: 0,
+            counters: Counters::default(),
             started: Instant::now(),
             leader_keys: settings.leader_keys.clone(),
             faults: Faults::new(settings.faults.clone()),
@@ -178,6 +181,7 @@ impl State {
             for block in made {
                 match self.chain.add(block.clone(), slot) {
                     Ok(Added::Applied(applied)) => {
+                        self.counters.blocks_made += 1;
                         stored.verdicts.extend(self.applied("made", &block, &applied));
                         stored.made.push(block);
                     }
@@ -193,6 +197,11 @@ impl State {
             self.streams.finalized(lib);
         }
         stored
+    }
+
+    /// How many blocks were saved, ever.
+    pub(super) fn saved(&self) -> u64 {
+        self.storage.saved()
     }
 
     /// Waits until all is stored.
@@ -232,6 +241,7 @@ impl State {
                 }
                 Ok(Added::Known) => MessageAcceptance::Accept,
                 Ok(Added::Applied(applied)) => {
+                    self.counters.blocks_applied += 1;
                     self.storage.save(&block);
                     received.verdicts.extend(self.applied("applied", &block, &applied));
                     MessageAcceptance::Accept
@@ -258,6 +268,7 @@ impl State {
             return Err(Refused::BelowLib);
         }
         let added = self.chain.add(block.clone(), latest);
+        self.counters.blocks_refused += u64::from(added.is_err());
         match &added {
             Err(Refused::BelowLib) => {
                 warn!(
@@ -281,12 +292,14 @@ impl State {
             tip = applied.is_tip, "{how} a block"
         );
         if let Some(other) = applied.equivocation {
+            self.counters.equivocations += 1;
             warn!(
                 leader = %header.proof_of_leadership.leader_key, slot = header.slot, one = %other, other = %id,
                 "equivocation: a leader made two blocks in one slot"
             );
         }
         if !applied.abandoned.is_empty() {
+            self.counters.reorganisations += 1;
             info!(
                 depth = applied.abandoned.len(), adopted = applied.adopted.len(), tip = %id.short(), "reorganised"
             );
@@ -307,7 +320,10 @@ impl State {
         if self.faults.drops(&transaction.id()) {
             return Ok(false);
         }
-        self.mempool.add(transaction.clone())?;
+        let added = self.mempool.add(transaction.clone());
+        self.counters.transactions_refused += u64::from(matches!(added, Err(Rejection::Invalid(_))));
+        added?;
+        self.counters.transactions_submitted += 1;
         self.touch_mempool();
         debug!(transaction = %transaction.id(), "transaction submitted");
         Ok(true)
@@ -335,6 +351,7 @@ impl State {
                 }
                 Err(Rejection::Known | Rejection::Full) => MessageAcceptance::Ignore,
                 Err(Rejection::Invalid(refusal)) => {
+                    self.counters.transactions_refused += 1;
                     warn!(transaction = %transaction.id(), "refused a transaction: {refusal}");
                     MessageAcceptance::Reject
                 }

@@ -58,3 +58,25 @@ pub(super) fn lines(receiver: Receiver<Arc<str>>) -> impl Stream<Item = Result<S
         Some((Ok(line.to_string()), receiver))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::StreamExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_falls_behind_loses_the_stream_and_nobody_else_does() {
+        let streams = Streams::default();
+        let (slow, mut quick) = (lines(streams.lib()), Box::pin(lines(streams.lib())));
+        for height in 0..=BEHIND as u64 {
+            streams.finalized((height, HeaderId::default()));
+            let line = quick.next().await.unwrap().unwrap();
+            assert!(
+                line.starts_with(&format!("{{\"header_id\":\"{:064}\",\"height\":{height}}}", 0)),
+                "{line}"
+            );
+        }
+        assert_eq!(slow.count().await, 0);
+    }
+}

@@ -127,9 +127,14 @@ impl Cluster {
     }
 
     pub(crate) fn spawn(&mut self, index: usize) {
-        let path = self.log(index);
-        let log = File::options().create(true).append(true).open(path).unwrap();
-        self.nodes[index].child = Some(spawn(&[self.nodes[index].path.to_str().unwrap()], log.into()));
+        self.spawn_with(index, &[]);
+    }
+
+    /// Starts a node with an environment of nothing else.
+    pub(crate) fn spawn_with(&mut self, index: usize, environment: &[(&str, &str)]) {
+        let log = File::options().create(true).append(true).open(self.log(index)).unwrap();
+        let mut command = program(&[self.path(index)], log.into());
+        self.nodes[index].child = Some(command.envs(environment.iter().copied()).spawn().unwrap());
     }
 
     pub(crate) async fn ready(&self, index: usize) {
@@ -274,18 +279,17 @@ impl Drop for Cluster {
     }
 }
 
+/// Runs the node's program.
+pub(crate) fn spawn(arguments: &[&str], log: Stdio) -> Child {
+    program(arguments, log).spawn().unwrap()
+}
+
 /// This test binary, as the node: see `main`.
 #[expect(clippy::disallowed_methods, reason = "this file starts the processes of these tests")]
-pub(crate) fn spawn(arguments: &[&str], log: Stdio) -> Child {
-    let program = std::env::current_exe().unwrap();
-    Command::new(program)
-        .args(arguments)
-        .env_clear()
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(log)
-        .spawn()
-        .unwrap()
+fn program(arguments: &[&str], log: Stdio) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(arguments).env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
+    command
 }
 
 /// Waits until it holds, for so many seconds at most.

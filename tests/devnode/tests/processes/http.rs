@@ -1,10 +1,14 @@
 //! The API's codes, types and texts, and a node that hostile input leaves unharmed.
 
+use std::process::Stdio;
+
 use libtest_mimic::Trial;
 use logos_scenario_devnode::wire::{ApiBlock, Block};
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 
-use crate::cluster::{Cluster, Layout, until};
+use crate::cluster::{Cluster, Layout, spawn, until};
 use crate::trial;
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -12,6 +16,10 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("answers_are_as_documented", answers_are_as_documented),
         trial("transactions_are_judged_at_once", transactions_are_judged_at_once),
         trial("streams_follow_the_chain", streams_follow_the_chain),
+        trial("answers_have_the_shape_of_what_was_captured", answers_have_the_shape_of_what_was_captured),
+        trial("hostile_input_leaves_the_node_unharmed", hostile_input_leaves_the_node_unharmed),
+        trial("deaf_readers_hold_nobody_up", deaf_readers_hold_nobody_up),
+        trial("metrics_have_the_documented_names", metrics_have_the_documented_names),
     ]
 }
 
@@ -96,9 +104,6 @@ async fn answers_are_as_documented() {
         let block: Block = serde_json::from_value(block).unwrap();
         assert_eq!(block.id().to_string(), id);
     }
-    let metrics = format!("http://{}/metrics", cluster.nodes[0].config.testing_http);
-    let metrics = cluster.client.get(metrics).send().await.unwrap().text().await.unwrap();
-    assert!(metrics.contains("\ndevnode_height "), "{metrics}");
 }
 
 async fn transactions_are_judged_at_once() {
@@ -141,4 +146,143 @@ async fn streams_follow_the_chain() {
         let (id, _) = &cluster.chain(0).await[usize::try_from(next).unwrap() - 1];
         assert_eq!(line["header_id"].as_str(), Some(id.as_str()));
     }
+}
+
+/// The same keys with values of the same types, all the way down; lists by their first element.
+fn assert_same_shape(place: &str, one: &Value, other: &Value) {
+    match (one, other) {
+        (Value::Object(one), Value::Object(other)) => {
+            let keys = |object: &serde_json::Map<String, Value>| object.keys().cloned().collect::<Vec<_>>();
+            assert_eq!(keys(one), keys(other), "{place}");
+            for (key, value) in one {
+                assert_same_shape(&format!("{place}.{key}"), value, &other[key]);
+            }
+        }
+        (Value::Array(one), Value::Array(other)) => {
+            if let (Some(one), Some(other)) = (one.first(), other.first()) {
+                assert_same_shape(&format!("{place}[0]"), one, other);
+            }
+        }
+        // Ids are 64 hex digits.
+        (Value::String(one), Value::String(other)) => assert_eq!(one.len(), other.len(), "{place}"),
+        _ => assert_eq!(std::mem::discriminant(one), std::mem::discriminant(other), "{place}"),
+    }
+}
+
+async fn answers_have_the_shape_of_what_was_captured() {
+    let cluster = one_node().await;
+    let transfer = cluster.transfer(0);
+    let body = serde_json::to_value(&transfer.transaction).unwrap();
+    assert_eq!(cluster.post(0, "/mempool/add/tx", &body).await.0, 200);
+    let status = async || cluster.post(0, "/mantle/status", &json!([transfer.id])).await.1;
+    until("it is in a block", 20, async || status().await.contains("InBlock")).await;
+    let chain = cluster.chain(0).await;
+    let has_transactions =
+        |block: &&(String, Value)| block.1["transactions"].as_array().is_some_and(|all| !all.is_empty());
+    let mut block = chain.iter().find(has_transactions).unwrap().1.clone();
+    let captured = include_str!("../../testdata/block-with-transfer.json");
+    let mut captured: Value = serde_json::from_str(captured).unwrap();
+    // The one part that is another: Groth16 there, signatures here.
+    let proof = block["transactions"][0]["ledger_tx_proof"].take();
+    assert!(proof["signatures"][0].as_array().is_some_and(|bytes| bytes.len() == 64), "{proof}");
+    captured["transactions"][0]["ledger_tx_proof"].take();
+    assert_same_shape("block", &captured, &block);
+    let bytes = |block: &Value, pointer: &str| block.pointer(pointer).unwrap().as_array().unwrap().len();
+    for pointer in ["/signature", "/header/proof_of_leadership/proof"] {
+        assert_eq!(bytes(&block, pointer), bytes(&captured, pointer));
+    }
+}
+
+/// Bytes as they are, on a connection of their own, which is then held open.
+async fn throw(cluster: &Cluster, bytes: &[u8]) -> TcpStream {
+    let mut stream = TcpStream::connect(&cluster.nodes[0].config.http).await.unwrap();
+    // The node may close the connection in the middle.
+    let _: std::io::Result<()> = stream.write_all(bytes).await;
+    stream
+}
+
+async fn hostile_input_leaves_the_node_unharmed() {
+    let mut cluster = one_node().await;
+    let mut held = Vec::new();
+    let head = |length: &str| {
+        format!(
+            "POST /mempool/add/tx HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n{length}\r\n\r\n"
+        )
+    };
+    let large = vec![b'x'; 2 * 1024 * 1024];
+    let thrown: [Vec<u8>; 9] = [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec(),
+        b"GET".to_vec(),
+        b"GET / HTTP/9.9\r\n\r\n".to_vec(),
+        [b"GET /".as_slice(), &large].concat(),
+        [b"GET / HTTP/1.1\r\nx: ".as_slice(), &large].concat(),
+        head("content-length: -1").into_bytes(),
+        head("content-length: 99999999999999999999").into_bytes(),
+        head("content-length: 1000000").into_bytes(),
+        [head("transfer-encoding: chunked").as_bytes(), b"ffffffffffffffff\r\n"].concat(),
+    ];
+    for bytes in &thrown {
+        held.push(throw(&cluster, bytes).await);
+    }
+    for _ in 0..200 {
+        held.push(throw(&cluster, b"").await);
+    }
+    let transfer = serde_json::to_string(&cluster.transfer(0).transaction).unwrap();
+    let shape = "Failed to deserialize the JSON body into the target type: …";
+    let broken = "Failed to parse the request body as JSON: …";
+    let transfer_with = |value: &str| transfer.replace("\"value\":100", &format!("\"value\":{value}"));
+    for value in ["-1", "1.5", "18446744073709551616", "\"100\"", "null", "{}"] {
+        check(&cluster, post("/mempool/add/tx", &transfer_with(value)), 422, shape).await;
+    }
+    check(&cluster, post("/mempool/add/tx", &transfer_with("1e999")), 400, broken).await;
+    let most = transfer_with("18446744073709551615");
+    check(&cluster, post("/mempool/add/tx", &most), 422, "inputs and outputs must have the same sum…").await;
+    for body in ["", "\"", "{", "\u{0}", "nul"] {
+        check(&cluster, post("/mempool/add/tx", body), 400, broken).await;
+    }
+    for body in ["null", "[]", "[[]]", "{\"a\":1}", "1e308", "\"\\ud83d\\ude00\""] {
+        check(&cluster, post("/storage/block", body), 422, shape).await;
+    }
+    let ids = format!("[{}]", vec![format!("\"{}\"", "00".repeat(32)); 100_000].join(","));
+    check(&cluster, post("/mantle/status", &ids), 200, "[\"Unknown\",…").await;
+    check(&cluster, get("/cryptarchia/headers?from=00&from=11"), 400, "Failed to deserialize query…").await;
+    check(&cluster, get("/wallet/%ff%fe/balance"), 400, "Invalid URL: …").await;
+
+    let height = cluster.height(0).await;
+    until("it goes on", 20, async || cluster.height(0).await >= height + 3).await;
+    assert!(cluster.ended(0).is_none());
+    assert!(!cluster.log_text(0).contains("panicked"));
+}
+
+async fn deaf_readers_hold_nobody_up() {
+    let cluster = one_node().await;
+    let mut deaf = Vec::new();
+    for path in ["/cryptarchia/blocks/stream", "/cryptarchia/lib-stream"].repeat(50) {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n");
+        deaf.push(throw(&cluster, request.as_bytes()).await);
+    }
+    let mut blocks = cluster.get(0, "/cryptarchia/blocks/stream").await.unwrap();
+    for _ in 0..5 {
+        assert!(blocks.chunk().await.unwrap().is_some());
+    }
+}
+
+async fn metrics_have_the_documented_names() {
+    let cluster = one_node().await;
+    let url = format!("http://{}/metrics", cluster.nodes[0].config.testing_http);
+    let text = cluster.client.get(url).send().await.unwrap().text().await.unwrap();
+    let shown = text.lines().filter(|line| !line.starts_with('#')).map(|line| line.split_once(' ').unwrap());
+    let (names, values): (Vec<_>, Vec<_>) = shown.unzip();
+    let help = spawn(&["--help"], Stdio::null()).wait_with_output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let documented = help.lines().filter_map(|line| line.split_whitespace().next());
+    let documented: Vec<_> = documented.filter(|word| word.starts_with("devnode_")).collect();
+    assert_eq!(names, documented);
+    let value = |name: &str| -> u64 {
+        values[names.iter().position(|other| *other == name).unwrap()].parse().unwrap()
+    };
+    assert!(value("devnode_height") >= 4);
+    assert_eq!(value("devnode_blocks_made_total"), value("devnode_height"));
+    assert_eq!(value("devnode_lib_height") + 2, value("devnode_height"));
+    assert_eq!(value("devnode_peers"), 0);
 }

@@ -17,6 +17,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("what_is_wrong_is_one_line", what_is_wrong_is_one_line),
         trial("a_taken_port_is_one_line", a_taken_port_is_one_line),
         trial("options_answer_and_end", options_answer_and_end),
+        trial("the_environment_decides_what_is_logged", the_environment_decides_what_is_logged),
+        trial("a_log_may_go_to_a_directory", a_log_may_go_to_a_directory),
     ]
 }
 
@@ -93,4 +95,48 @@ async fn options_answer_and_end() {
     let (code, _, stderr) = run(&["--check-config", "--loud"]);
     assert_eq!(code, Some(1));
     assert!(stderr.contains("unknown option"), "{stderr}");
+}
+
+/// Runs a node with an environment until it is at height 2. Returns what it wrote to stderr.
+async fn logged(environment: &[(&str, &str)], level: &str) -> String {
+    let mut cluster = Cluster::new(1, "200ms", Layout::Star, |_, config| config.log = level.to_owned());
+    cluster.spawn_with(0, environment);
+    cluster.ready(0).await;
+    until("it is at height 2", 20, async || cluster.height(0).await >= 2).await;
+    cluster.log_text(0)
+}
+
+async fn the_environment_decides_what_is_logged() {
+    let log = logged(&[], "info").await;
+    assert!(log.contains(" INFO ") && !log.contains("DEBUG"), "{log}");
+    assert_eq!(logged(&[], "error").await, "");
+    assert_eq!(logged(&[("NOMOS_LOG_LEVEL", "error")], "info").await, "");
+    // What a CI machine says in capitals is a level as well.
+    let log = logged(&[("NOMOS_LOG_LEVEL", "INFO"), ("NOMOS_LOG_FILTER", "")], "error").await;
+    assert!(log.contains(" INFO "), "{log}");
+    // The filter is stronger than the level.
+    let directives = "off,logos_scenario_devnode::node::state=info";
+    let log = logged(&[("NOMOS_LOG_LEVEL", "error"), ("NOMOS_LOG_FILTER", directives)], "error").await;
+    assert!(log.contains("made a block") && !log.contains("started"), "{log}");
+
+    for (name, value) in [("NOMOS_LOG_LEVEL", "loud"), ("NOMOS_LOG_FILTER", "a=b=c")] {
+        let mut cluster = Cluster::new(1, "200ms", Layout::Star, |_, _| ());
+        cluster.spawn_with(0, &[(name, value)]);
+        assert_eq!(cluster.end_of(0).code(), Some(1));
+        let log = cluster.log_text(0);
+        assert!(log.starts_with(&format!("devnode: {name}: ")) && log.lines().count() == 1, "{log}");
+    }
+}
+
+async fn a_log_may_go_to_a_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let logs = directory.path().join("new/logs");
+    assert_eq!(logged(&[("NOMOS_LOG_DIR", logs.to_str().unwrap())], "info").await, "");
+    let log = fs::read_to_string(logs.join("validator-0.log")).unwrap();
+    assert!(log.contains("made a block"), "{log}");
+    let mut cluster = Cluster::new(1, "200ms", Layout::Star, |_, _| ());
+    cluster.spawn_with(0, &[("NOMOS_LOG_DIR", logs.join("validator-0.log").to_str().unwrap())]);
+    assert_eq!(cluster.end_of(0).code(), Some(1));
+    let log = cluster.log_text(0);
+    assert!(log.starts_with("devnode: NOMOS_LOG_DIR: ") && log.lines().count() == 1, "{log}");
 }
