@@ -165,7 +165,11 @@ impl Cluster {
     }
 
     pub(crate) fn signal(&self, index: usize, signal: Signal) {
-        kill_process(Pid::from_child(self.nodes[index].child.as_ref().unwrap()), signal).unwrap();
+        kill_process(self.pid(index), signal).unwrap();
+    }
+
+    pub(crate) fn pid(&self, index: usize) -> Pid {
+        Pid::from_child(self.nodes[index].child.as_ref().unwrap())
     }
 
     /// An address of this cluster that no node has.
