@@ -1,10 +1,13 @@
 //! One follower of the chain, many listeners.
 //!
-//! A [`BlockFeed`] asks every node for its tip, fetches each block once from whichever node has it first,
-//! and keeps the tree of all of them. Listeners read its [events](Event) at their own pace from a history
-//! that begins with the feed, so none can miss any.
+//! A [`BlockFeed`] follows every node on its own, by the node's block stream where it has one and by asking
+//! for its tip, fetches each block once from whichever node has it first, and keeps the tree of all of
+//! them. A node that dies is missed by nobody: what it would have told, the others tell.
+//!
+//! Listeners read [events](Event) at their own pace from one history, so a slow one loses nothing until it
+//! is [`HISTORY`] events behind; then it is told how many it missed, and goes on. A block costs about
+//! 400 bytes of memory and 32 per transaction, and is forgotten with its event.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,8 +15,17 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::node::{ClientError, ConsensusInfo, HeaderId, NodeBlock, NodeClient, NodeProgram, TransactionId};
-use crate::wait::pause;
+use crate::node::{ConsensusInfo, HeaderId, NodeClient, NodeProgram, TransactionId};
+use crate::report::Percentiles;
+
+mod follower;
+#[cfg(test)]
+mod tests;
+mod tree;
+use tree::Tree;
+
+/// Events that are kept: three days of a chain with two-second slots.
+pub const HISTORY: usize = 1 << 18;
 
 /// A block as the feed saw it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +66,11 @@ pub enum Event {
     Finalized {
         /// The block.
         id: HeaderId,
+    },
+    /// The listener was too slow: so many events before the next one are forgotten.
+    Lagged {
+        /// How many.
+        missed: u64,
     },
 }
 
@@ -103,50 +120,52 @@ impl NodeView {
 #[derive(Clone)]
 pub struct BlockFeed {
     shared: Arc<Shared>,
-    _pollers: Arc<JoinSet<()>>,
+    /// Where [`replay`](Self::replay) begins.
+    origin: u64,
+    _followers: Arc<JoinSet<()>>,
 }
 
 struct Shared {
-    state: Mutex<State>,
-    /// Counts changes of the state, so that listeners know when to look.
+    tree: Mutex<Tree>,
+    /// Counts changes of the tree, so that listeners know when to look.
     changes: watch::Sender<u64>,
     program: Arc<dyn NodeProgram>,
+    slot: Duration,
 }
 
-#[derive(Default)]
-struct State {
-    blocks: HashMap<HeaderId, Arc<Block>>,
-    events: Vec<Event>,
-    nodes: Vec<NodeView>,
-    best: Option<(HeaderId, u64)>,
-    finalized: u64,
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Tree> {
+        self.tree.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl BlockFeed {
-    /// Follows the chain that `clients` make, asking each for its tip four times a slot and at least
-    /// every 250 ms.
+    /// Follows the chain that `clients` make: by each node's block stream, and where it has none by asking
+    /// for its tip four times a slot and at least every 250 ms.
     #[must_use]
     pub fn start(clients: &[NodeClient], program: Arc<dyn NodeProgram>, slot: Duration) -> Self {
-        let view = |client: &NodeClient| NodeView {
-            name: client.name().into(),
-            info: None,
-            answered: None,
-            error: None,
-        };
-        let state = State { nodes: clients.iter().map(view).collect(), ..State::default() };
-        let shared = Arc::new(Shared { state: Mutex::new(state), changes: watch::Sender::new(0), program });
-        let interval = (slot / 4).min(Duration::from_millis(250));
-        let mut pollers = JoinSet::new();
+        Self::with_history(clients, program, slot, HISTORY)
+    }
+
+    fn with_history(
+        clients: &[NodeClient],
+        program: Arc<dyn NodeProgram>,
+        slot: Duration,
+        history: usize,
+    ) -> Self {
+        let tree = Mutex::new(Tree::new(clients.iter().map(NodeClient::name), history));
+        let shared = Arc::new(Shared { tree, changes: watch::Sender::new(0), program, slot });
+        let mut followers = JoinSet::new();
         for (index, client) in clients.iter().cloned().enumerate() {
-            let shared = Arc::clone(&shared);
-            pollers.spawn(async move {
-                loop {
-                    shared.poll(index, &client).await;
-                    pause(interval).await;
-                }
-            });
+            followers.spawn(follower::follow(Arc::clone(&shared), index, client));
         }
-        Self { shared, _pollers: Arc::new(pollers) }
+        Self { shared, origin: 0, _followers: Arc::new(followers) }
+    }
+
+    /// The same feed for whoever uses the cluster from now on: [`replay`](Self::replay) begins here.
+    #[must_use]
+    pub(crate) fn leased(&self) -> Self {
+        Self { origin: self.shared.lock().history.end(), ..self.clone() }
     }
 
     /// Completes when each of these nodes has answered once, so that no baseline is taken of a node not yet
@@ -162,14 +181,14 @@ impl BlockFeed {
     /// Listens to what happens from now on.
     #[must_use]
     pub fn subscribe(&self) -> Subscription {
-        let next = self.shared.lock().events.len();
+        let next = self.shared.lock().history.end();
         Subscription { shared: Arc::clone(&self.shared), changes: self.changes(), next }
     }
 
-    /// Listens to everything from the feed's beginning.
+    /// Listens to everything since the run that this feed is for got its cluster.
     #[must_use]
     pub fn replay(&self) -> Subscription {
-        Subscription { next: 0, ..self.subscribe() }
+        Subscription { next: self.origin, ..self.subscribe() }
     }
 
     /// A receiver that is woken by every change, of blocks and of what nodes said.
@@ -193,7 +212,7 @@ impl BlockFeed {
     /// A block by its id; `None` for genesis and what was not seen.
     #[must_use]
     pub fn block(&self, id: HeaderId) -> Option<Arc<Block>> {
-        self.shared.lock().blocks.get(&id).cloned()
+        self.shared.lock().block(id).cloned()
     }
 
     /// The chain that ends in `tip`, newest block first, without genesis.
@@ -208,28 +227,32 @@ impl BlockFeed {
         self.shared.lock().common_height(one, other)
     }
 
-    /// How the chain fares.
+    /// How the chain fared since the feed began.
     #[must_use]
     pub fn stats(&self) -> FeedStats {
-        let state = self.shared.lock();
+        let tree = self.shared.lock();
+        let best = || tree.best.into_iter().flat_map(|(tip, _)| tree.chain(tip));
+        let intervals = best().zip(best().skip(1)).map(|(block, parent)| block.slot - parent.slot);
+        let slot = self.shared.slot.as_secs_f64();
         FeedStats {
-            blocks: state.blocks.len(),
-            transactions: state
-                .best
-                .map_or(0, |(tip, _)| state.chain(tip).map(|b| b.transactions.len()).sum()),
-            reorgs: state.events.iter().filter(|event| matches!(event, Event::Reorg { .. })).count(),
-            heights: state.nodes.iter().map(|node| (node.name.to_string(), node.height())).collect(),
+            blocks: tree.blocks(),
+            transactions: best().map(|block| block.transactions.len()).sum(),
+            interval: Percentiles::of(intervals.map(|slots| slots as f64 * slot)),
+            reorgs: tree.reorgs,
+            heights: tree.nodes.iter().map(|node| (node.name.to_string(), node.height())).collect(),
         }
     }
 }
 
 /// How the chain fares, see [`BlockFeed::stats`].
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct FeedStats {
     /// Blocks seen, on all branches.
     pub blocks: usize,
     /// Transactions on the best chain.
     pub transactions: usize,
+    /// Time between the slots of consecutive blocks of the best chain, in seconds; `None` below two blocks.
+    pub interval: Option<Percentiles>,
     /// How often the best chain changed to another branch.
     pub reorgs: usize,
     /// Height of each node's tip.
@@ -240,7 +263,7 @@ pub struct FeedStats {
 pub struct Subscription {
     shared: Arc<Shared>,
     changes: watch::Receiver<u64>,
-    next: usize,
+    next: u64,
 }
 
 impl Subscription {
@@ -260,238 +283,9 @@ impl Subscription {
 
     /// The next event, if there is one already.
     pub fn try_next(&mut self) -> Option<Event> {
-        let event = self.shared.lock().events.get(self.next).cloned()?;
-        self.next += 1;
+        let tree = self.shared.lock();
+        let (event, next) = tree.history.read(self.next)?;
+        self.next = next;
         Some(event)
-    }
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    async fn poll(&self, index: usize, client: &NodeClient) {
-        let seen = self.look(client).await;
-        let mut state = self.lock();
-        match seen {
-            Ok((info, blocks)) => state.apply(index, info, blocks, &client.name().into()),
-            Err(error) => state.nodes[index].error = Some(error.to_string()),
-        }
-        drop(state);
-        self.changes.send_modify(|changes| *changes += 1);
-    }
-
-    /// Asks a node for its tip, and for the blocks between the tip and what the feed has, oldest first.
-    async fn look(&self, client: &NodeClient) -> Result<(ConsensusInfo, Vec<Unplaced>), LookError> {
-        let info = client.consensus_info().await?;
-        let mut missing = Vec::new();
-        let (mut id, mut height) = (info.tip, info.height);
-        while height > 0 && !self.lock().blocks.contains_key(&id) {
-            let block = client.block(id).await?.ok_or(LookError::Missing { id, height })?;
-            let parent = block.header.parent_block;
-            let transactions = self.transactions(&block).map_err(|cause| LookError::Foreign { id, cause })?;
-            missing.push(Unplaced { id, height, block, transactions });
-            (id, height) = (parent, height - 1);
-        }
-        missing.reverse();
-        Ok((info, missing))
-    }
-
-    fn transactions(&self, block: &NodeBlock) -> Result<Vec<TransactionId>, String> {
-        let wallet = self.program.wallet();
-        block.transactions.iter().map(|transaction| wallet.transaction_id(transaction)).collect()
-    }
-}
-
-struct Unplaced {
-    id: HeaderId,
-    height: u64,
-    block: NodeBlock,
-    transactions: Vec<TransactionId>,
-}
-
-#[derive(Debug, thiserror::Error)]
-enum LookError {
-    #[error(transparent)]
-    Client(#[from] ClientError),
-    #[error("block {id} at height {height} is on the node's chain, but the node does not have it")]
-    Missing { id: HeaderId, height: u64 },
-    #[error("block {id} holds a transaction that is none of this node program: {cause}")]
-    Foreign { id: HeaderId, cause: String },
-}
-
-impl State {
-    fn apply(&mut self, index: usize, info: ConsensusInfo, blocks: Vec<Unplaced>, node: &Arc<str>) {
-        for Unplaced { id, height, block, transactions } in blocks {
-            if self.blocks.contains_key(&id) {
-                continue;
-            }
-            let block = Arc::new(Block {
-                id,
-                parent: block.header.parent_block,
-                slot: block.header.slot,
-                height,
-                proposer: block.header.proof_of_leadership.leader_key,
-                transactions,
-                first_seen: Instant::now(),
-                seen_at: Arc::clone(node),
-            });
-            self.blocks.insert(id, Arc::clone(&block));
-            self.events.push(Event::Block(block));
-        }
-        self.follow_best(info.tip, info.height);
-        self.follow_final(info.lib);
-        let view = &mut self.nodes[index];
-        (view.info, view.answered, view.error) = (Some(info), Some(Instant::now()), None);
-    }
-
-    fn follow_best(&mut self, tip: HeaderId, height: u64) {
-        if let Some((best, best_height)) = self.best {
-            if height <= best_height {
-                return;
-            }
-            let depth = best_height - self.common_height(best, tip);
-            if depth > 0 {
-                self.events.push(Event::Reorg { from: best, to: tip, depth });
-            }
-        }
-        self.best = Some((tip, height));
-    }
-
-    fn follow_final(&mut self, lib: HeaderId) {
-        let newly: Vec<HeaderId> =
-            self.chain(lib).take_while(|block| block.height > self.finalized).map(|block| block.id).collect();
-        self.finalized += newly.len() as u64;
-        self.events.extend(newly.into_iter().rev().map(|id| Event::Finalized { id }));
-    }
-
-    fn chain(&self, tip: HeaderId) -> impl Iterator<Item = &Arc<Block>> {
-        std::iter::successors(self.blocks.get(&tip), |block| self.blocks.get(&block.parent))
-    }
-
-    fn common_height(&self, one: HeaderId, other: HeaderId) -> u64 {
-        let (mut one, mut other) = (self.blocks.get(&one), self.blocks.get(&other));
-        while let (Some(left), Some(right)) = (one, other) {
-            if left.id == right.id {
-                return left.height;
-            }
-            if left.height >= right.height {
-                one = self.blocks.get(&left.parent);
-            }
-            if right.height >= left.height {
-                other = self.blocks.get(&right.parent);
-            }
-        }
-        0
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::fake::FakeProgram;
-    use crate::node::{Reply, Request, Transport};
-    use crate::topology::Role;
-
-    /// A node whose chain the test writes: block `n` of a branch has the id `[branch, n, 0, …]`.
-    #[derive(Default)]
-    struct Scripted(Mutex<Vec<u8>>);
-
-    fn id(branch: u8, height: usize) -> HeaderId {
-        let mut bytes = [0; 32];
-        (bytes[0], bytes[1]) = (branch, height as u8);
-        HeaderId(bytes)
-    }
-
-    impl Scripted {
-        /// The branch of each block, from height 1 up.
-        fn set(&self, branches: &[u8]) {
-            *self.0.lock().unwrap() = branches.to_vec();
-        }
-
-        fn block(branches: &[u8], height: usize) -> HeaderId {
-            height.checked_sub(1).map_or(id(0, 0), |index| id(branches[index], height))
-        }
-
-        fn answer(&self, request: &Request) -> serde_json::Value {
-            let branches = self.0.lock().unwrap();
-            let tip = branches.len();
-            let Some(asked) = &request.body else {
-                let lib = Self::block(&branches, tip.saturating_sub(3));
-                return json!({ "lib": lib, "tip": Self::block(&branches, tip), "slot": tip, "height": tip, "mode": "Online" });
-            };
-            let height = (1..=tip).find(|height| json!(Self::block(&branches, *height)) == *asked);
-            height.map_or(serde_json::Value::Null, |height| {
-                let parent = Self::block(&branches, height - 1);
-                let header = json!({ "parent_block": parent, "slot": height, "proof_of_leadership": { "leader_key": "" } });
-                json!({ "header": header, "transactions": [] })
-            })
-        }
-    }
-
-    impl Transport for Arc<Scripted> {
-        fn url(&self) -> &str {
-            "scripted"
-        }
-
-        fn send(&self, request: Request) -> crate::deployer::BoxFuture<'_, Result<Reply, String>> {
-            let body = self.answer(&request).to_string().into_bytes();
-            Box::pin(async move { Ok(Reply { status: 200, body }) })
-        }
-    }
-
-    fn feed(nodes: &[Arc<Scripted>]) -> BlockFeed {
-        let client =
-            |node: &Arc<Scripted>| NodeClient::new("node", Role::Validator, Arc::new(Arc::clone(node)));
-        let clients: Vec<_> = nodes.iter().map(client).collect();
-        BlockFeed::start(&clients, Arc::new(FakeProgram), Duration::from_secs(1))
-    }
-
-    async fn next(events: &mut Subscription, count: usize) -> Vec<String> {
-        let mut told = Vec::new();
-        for _ in 0..count {
-            told.push(match events.next().await {
-                Event::Block(block) => format!("block {}", block.id.short()),
-                Event::Reorg { from, to, depth } => {
-                    format!("reorg {} to {} by {depth}", from.short(), to.short())
-                }
-                Event::Finalized { id } => format!("final {}", id.short()),
-            });
-        }
-        assert_eq!(events.try_next(), None);
-        told
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn each_block_comes_once_and_parents_first() {
-        let nodes = [Arc::<Scripted>::default(), Arc::default()];
-        let feed = feed(&nodes);
-        let mut events = feed.subscribe();
-        nodes[0].set(&[1, 1, 1]);
-        nodes[1].set(&[1, 1, 1]);
-        assert_eq!(next(&mut events, 3).await, ["block 01010000", "block 01020000", "block 01030000"]);
-        nodes[1].set(&[1, 1, 1, 1]);
-        assert_eq!(next(&mut events, 2).await, ["block 01040000", "final 01010000"]);
-        let mut late = feed.replay();
-        assert_eq!(next(&mut late, 5).await[4], "final 01010000");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_longer_branch_is_a_reorganisation_as_deep_as_what_it_abandons() {
-        let nodes = [Arc::<Scripted>::default(), Arc::default()];
-        let feed = feed(&nodes);
-        let mut events = feed.subscribe();
-        nodes[0].set(&[1, 1, 1]);
-        assert_eq!(next(&mut events, 3).await.len(), 3);
-        nodes[1].set(&[1, 2, 2, 2]);
-        let told = next(&mut events, 5).await;
-        assert_eq!(told[..3], ["block 02020000", "block 02030000", "block 02040000"]);
-        assert_eq!(told[3..], ["reorg 01030000 to 02040000 by 2", "final 01010000"]);
-        assert_eq!(feed.common_height(id(1, 3), id(2, 4)), 1);
-        assert_eq!(feed.common_height(id(2, 4), id(0, 0)), 0);
-        assert_eq!(feed.stats().reorgs, 1);
     }
 }

@@ -14,8 +14,11 @@ use crate::topology::Topology;
 
 mod client;
 mod http;
-pub use client::{ClientError, ConsensusInfo, Header, LeadershipProof, NetworkInfo, NodeBlock, NodeClient};
-pub use http::{HttpTransport, Reply, Request, Transport};
+pub use client::{
+    AppliedBlock, AppliedHeader, ClientError, ConsensusInfo, Header, LeadershipProof, MempoolMetrics,
+    NetworkInfo, NodeBlock, NodeClient, TransactionStatus,
+};
+pub use http::{HttpTransport, Reply, Request, Streamed, Transport};
 
 /// What the framework must know of a node program.
 ///

@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 use crate::feed::FeedStats;
 use crate::workload::Counters;
 
+mod percentiles;
+pub use percentiles::Percentiles;
+
 /// A step of a run, each timed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -183,7 +183,7 @@ impl Runner {
             genesis: self.plan.genesis.clone(),
             cluster: Arc::clone(&self.cluster),
             clients: self.clients.clone(),
-            feed: self.feed.clone(),
+            feed: self.feed.leased(),
             seed: scenario.seed,
             directory: self.directory.clone(),
             clock: self.clock,

@@ -3,11 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
+use futures::StreamExt;
+use futures::stream::BoxStream;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{HeaderId, Reply, Request, Transport};
+use super::{HeaderId, Reply, Request, Streamed, TransactionId, Transport};
 use crate::topology::Role;
 
 /// Talks to one node. Cheap to clone.
@@ -71,6 +73,49 @@ pub struct Header {
 pub struct LeadershipProof {
     /// Public key of the leader, in hex.
     pub leader_key: String,
+}
+
+/// A block as a node's block stream tells it, as far as the framework reads it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppliedBlock {
+    /// What the block's id is the hash of, and the id.
+    pub header: AppliedHeader,
+}
+
+/// The header of an [`AppliedBlock`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppliedHeader {
+    /// The block's id.
+    pub id: HeaderId,
+    /// The block before this one.
+    pub parent_block: HeaderId,
+    /// Slot in which the block was made.
+    pub slot: u64,
+}
+
+/// `GET /mantle/metrics`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MempoolMetrics {
+    /// Transactions that wait for a block.
+    pub pending_items: usize,
+    /// When the last one came, in milliseconds since 1970.
+    pub last_item_timestamp: u64,
+}
+
+/// What a node says of a transaction. Inclusion is read from blocks: nodes hardly ever say `InBlock`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TransactionStatus {
+    /// The node never saw it, or forgot it.
+    Unknown,
+    /// It waits for a block.
+    Pending,
+    /// It is in a block.
+    InBlock {
+        /// The block.
+        block: HeaderId,
+    },
+    /// The node refused it.
+    Rejected,
 }
 
 /// A request that did not bring what was asked for.
@@ -205,6 +250,58 @@ impl NodeClient {
     /// [`ClientError`]; a refusal is [`ClientError::Status`].
     pub async fn submit_transaction(&self, transaction: &Value) -> Result<(), ClientError> {
         self.call("/mempool/add/tx", Some(transaction.clone())).await
+    }
+
+    /// What the node's mempool holds.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn mempool_metrics(&self) -> Result<MempoolMetrics, ClientError> {
+        self.call("/mantle/metrics", None).await
+    }
+
+    /// What the node says of transactions, in their order.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn transaction_status(
+        &self,
+        ids: &[TransactionId],
+    ) -> Result<Vec<TransactionStatus>, ClientError> {
+        self.call("/mantle/status", Some(serde_json::json!(ids))).await
+    }
+
+    /// The blocks that the node applies from now on, of all branches.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`]; [`ClientError::Status`] where the node has no such stream. An error in the stream is
+    /// its end.
+    pub async fn applied_blocks(
+        &self,
+    ) -> Result<BoxStream<'static, Result<AppliedBlock, ClientError>>, ClientError> {
+        let path = "/cryptarchia/blocks/stream";
+        let (node, url) = (self.name().to_owned(), format!("{}{path}", self.url()));
+        let Streamed { status, lines } = match self.transport.stream(path).await {
+            Ok(streamed) => streamed,
+            Err(cause) => return Err(ClientError::Unreachable { node, url, cause }),
+        };
+        if !(200..300).contains(&status) {
+            return Err(ClientError::Status { node, url, status, body: String::new() });
+        }
+        let block = move |line: Result<String, String>| {
+            let (node, url) = (node.clone(), url.clone());
+            match line {
+                Err(cause) => Err(ClientError::Unreachable { node, url, cause }),
+                Ok(body) => serde_json::from_str(&body).map_err(|error| {
+                    let body = body.chars().take(500).collect();
+                    ClientError::Unexpected { node, url, cause: error.to_string(), body }
+                }),
+            }
+        };
+        Ok(lines.map(block).boxed())
     }
 
     async fn call<T: DeserializeOwned>(&self, path: &str, body: Option<Value>) -> Result<T, ClientError> {

@@ -4,6 +4,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
+use futures::StreamExt;
+use futures::stream::BoxStream;
 use serde_json::Value;
 
 /// One request to a node.
@@ -35,6 +37,25 @@ pub trait Transport: Send + Sync + 'static {
     ///
     /// Whatever kept the reply from coming, its causes included.
     fn send(&self, request: Request) -> Pin<Box<dyn Future<Output = Result<Reply, String>> + Send + '_>>;
+
+    /// Opens a stream of lines; the reply has none where its status is no success. By default there are no
+    /// streams.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    fn stream(&self, path: &str) -> Pin<Box<dyn Future<Output = Result<Streamed, String>> + Send + '_>> {
+        let _ = path;
+        Box::pin(async { Ok(Streamed { status: 404, lines: futures::stream::empty().boxed() }) })
+    }
+}
+
+/// A reply that comes line by line, for as long as both sides live.
+pub struct Streamed {
+    /// HTTP status code.
+    pub status: u16,
+    /// The lines without their ends; an error says why there are no more.
+    pub lines: BoxStream<'static, Result<String, String>>,
 }
 
 /// Carries requests over HTTP; each has 5 s.
@@ -45,6 +66,8 @@ pub struct HttpTransport {
 }
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// A stream lives as long as both sides do.
+const STREAM_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 impl HttpTransport {
     /// Requests go to paths below `base`, such as `http://127.0.0.1:18080`.
@@ -77,6 +100,32 @@ impl Transport for HttpTransport {
     fn send(&self, request: Request) -> Pin<Box<dyn Future<Output = Result<Reply, String>> + Send + '_>> {
         Box::pin(async move { self.exchange(request).await.map_err(|error| causes(&error)) })
     }
+
+    fn stream(&self, path: &str) -> Pin<Box<dyn Future<Output = Result<Streamed, String>> + Send + '_>> {
+        let request = self.client.get(format!("{}{path}", self.base)).timeout(STREAM_TIMEOUT);
+        Box::pin(async move {
+            let response = request.send().await.map_err(|error| causes(&error))?;
+            Ok(Streamed { status: response.status().as_u16(), lines: lines(response) })
+        })
+    }
+}
+
+fn lines(response: reqwest::Response) -> BoxStream<'static, Result<String, String>> {
+    let parts = (response, Vec::new());
+    let lines = futures::stream::try_unfold(parts, |(mut response, mut bytes): (_, Vec<u8>)| async {
+        loop {
+            if let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = bytes.drain(..=end).collect();
+                let line = String::from_utf8_lossy(&line[..end]).into_owned();
+                return Ok(Some((line, (response, bytes))));
+            }
+            match reqwest::Response::chunk(&mut response).await.map_err(|error| causes(&error))? {
+                Some(chunk) => bytes.extend_from_slice(&chunk),
+                None => return Ok(None),
+            }
+        }
+    });
+    lines.boxed()
 }
 
 /// The error's innermost cause, which says more than the layers around it.
