@@ -1,7 +1,7 @@
 //! What a workload, an expectation or a test may see and do while a scenario runs.
 
 use std::any::{Any, TypeId};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,6 +19,7 @@ use crate::failure::{Failure, FailureClass};
 use crate::feed::BlockFeed;
 use crate::node::{ClientError, NodeClient, NodeProgram, Note};
 use crate::plan::Genesis;
+use crate::report::Journal;
 use crate::scenario::{Window, slots};
 use crate::topology::{Role, Topology};
 
@@ -44,6 +45,8 @@ pub(crate) struct Inner {
     pub(crate) cut_short: AtomicBool,
     pub(crate) states: Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
     pub(crate) pending: Mutex<Vec<Pending>>,
+    pub(crate) sections: Mutex<BTreeMap<String, serde_json::Value>>,
+    pub(crate) journal: Arc<Journal>,
 }
 
 type Pending = Box<dyn Fn() -> usize + Send + Sync>;
@@ -197,6 +200,35 @@ impl RunContext {
     #[must_use]
     pub fn directory(&self) -> &Path {
         &self.0.directory
+    }
+
+    /// The run's name: invocation, case and attempt.
+    #[must_use]
+    pub fn run_id(&self) -> String {
+        self.0.journal.id()
+    }
+
+    /// Puts a line into the run's `events.jsonl`: what happened, and what there is to say of it.
+    pub fn record(&self, event: &str, details: &impl serde::Serialize) {
+        self.0.journal.event(event, details);
+    }
+
+    /// Puts a section into the run's `report.json`, in place of an earlier one of that name.
+    ///
+    /// # Panics
+    ///
+    /// Where the value cannot be JSON, such as a map whose keys are no texts.
+    pub fn report(&self, section: &str, value: &impl serde::Serialize) {
+        let value = serde_json::to_value(value).expect("a section of a report is plain data");
+        self.0.sections.lock().unwrap_or_else(PoisonError::into_inner).insert(section.to_owned(), value);
+    }
+
+    pub(crate) fn sections(&self) -> BTreeMap<String, serde_json::Value> {
+        self.0.sections.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn journal(&self) -> &Journal {
+        &self.0.journal
     }
 
     /// State of this run, made on first use: what a workload and its expectations share.

@@ -9,7 +9,10 @@ use serde::{Deserialize, Serialize};
 use crate::feed::FeedStats;
 use crate::workload::Counters;
 
+mod journal;
 mod percentiles;
+pub(crate) use journal::Journal;
+pub use journal::{Drive, PhaseTime, Record, SCHEMA, Verdict};
 pub use percentiles::Percentiles;
 
 /// A step of a run, each timed.
@@ -62,6 +65,8 @@ pub struct Report {
     pub held: Vec<String>,
     /// How the chain fared.
     pub chain: FeedStats,
+    /// What workloads and expectations reported, by name.
+    pub sections: BTreeMap<String, serde_json::Value>,
 }
 
 impl fmt::Display for Report {

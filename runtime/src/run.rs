@@ -12,7 +12,7 @@ use crate::env;
 use crate::failure::{Failure, FailureClass, RunFailed};
 use crate::feed::BlockFeed;
 use crate::node::NodeClient;
-use crate::report::Report;
+use crate::report::{Journal, Report};
 use crate::runner::{Driving, Runner};
 use crate::scenario::{Parts, ScenarioBuilderExt};
 
@@ -206,6 +206,7 @@ pub(crate) struct Place {
     invocation: &'static str,
     case: String,
     directory: PathBuf,
+    journal: Arc<Journal>,
 }
 
 impl Place {
@@ -238,11 +239,17 @@ impl Place {
             try_next: "make room, or make its parent writable".to_owned(),
             log: None,
         })?;
-        Ok(Self { invocation, case: case.to_owned(), directory })
+        let journal = Arc::new(Journal::new(&directory, invocation, case));
+        Ok(Self { invocation, case: case.to_owned(), directory, journal })
     }
 
     pub(crate) fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    /// Writes the run's report.
+    pub(crate) fn journal(&self) -> &Arc<Journal> {
+        &self.journal
     }
 
     /// Removes the directories in which nothing was left.

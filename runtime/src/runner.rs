@@ -4,9 +4,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures::TryFutureExt;
-use futures::future::join_all;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::context::{Accounts, Inner, NodeClients, RunContext, SlotClock, Stage};
@@ -15,13 +14,14 @@ use crate::failure::{Failure, FailureClass, RunFailed};
 use crate::feed::BlockFeed;
 use crate::node::NodeClient;
 use crate::plan::Plan;
-use crate::report::{Phase, Report};
+use crate::report::{Journal, Phase, Report};
 use crate::run::Place;
 use crate::scenario::Scenario;
 
 mod control;
 mod driving;
 mod ready;
+mod recorder;
 mod tasks;
 pub use control::NodeControl;
 pub use driving::Driving;
@@ -41,6 +41,9 @@ pub struct Runner {
     /// Whatever runs on this cluster draws from the same accounts, since a note can be spent once.
     accounts: Arc<Accounts>,
     clock: SlotClock,
+    journal: Arc<Journal>,
+    /// Writes down what happens to chain and nodes.
+    recorder: JoinSet<()>,
 }
 
 impl Runner {
@@ -52,23 +55,40 @@ impl Runner {
         queued: Option<Duration>,
     ) -> Result<Self, RunFailed> {
         let plan = scenario.plan(deployer.name());
+        let journal = Arc::clone(place.journal());
+        recorder::describe(&journal, scenario, &plan, deployer.name());
+        if let Some(queued) = queued {
+            journal.passed(Phase::Queue, queued);
+        }
+        journal.enter(Phase::Deploy);
         let placement = place.placement();
         let began = Instant::now();
         let cluster = deployer.provision(&plan, &placement).await.map_err(Failure::from)?;
         let mut phases = Vec::from_iter(queued.map(|queued| (Phase::Queue, queued)));
         phases.push((Phase::Deploy, began.elapsed()));
-        Self::ready(scenario, plan, deployer.name(), cluster, placement, phases).await
+        journal.enter(Phase::Ready);
+        let deployed = Deployed { plan, backend: deployer.name(), cluster, placement, journal };
+        deployed.until_ready(scenario, phases).await
     }
+}
 
+/// A cluster of which nothing is known yet.
+struct Deployed<'a> {
+    plan: Plan,
+    backend: &'a str,
+    cluster: Arc<dyn DynCluster>,
+    placement: Placement,
+    journal: Arc<Journal>,
+}
+
+impl Deployed<'_> {
     /// Waits until the cluster can be used; tears it down if that fails.
-    async fn ready(
+    async fn until_ready(
+        self,
         scenario: &Scenario,
-        plan: Plan,
-        backend: &str,
-        cluster: Arc<dyn DynCluster>,
-        placement: Placement,
         mut phases: Vec<(Phase, Duration)>,
-    ) -> Result<Self, RunFailed> {
+    ) -> Result<Runner, RunFailed> {
+        let Self { plan, backend, cluster, placement, journal } = self;
         let clock = SlotClock::new(cluster.description(), scenario.topology.consensus().slot);
         let began = Instant::now();
         let clients = NodeClients::new(clients(&*cluster, scenario));
@@ -82,13 +102,29 @@ impl Runner {
                 return Err(RunFailed { failures });
             }
         };
-        let accounts =
-            Arc::new(Accounts::new(scenario.program.wallet().genesis_notes(&plan.genesis), scenario.seed));
-        let scenario = scenario.clone();
-        let (backend, directory) = (backend.to_owned(), placement.directory);
-        Ok(Self { scenario, plan, backend, cluster, clients, feed, directory, phases, accounts, clock })
+        journal.leave();
+        let mut recorder = JoinSet::new();
+        recorder.spawn(recorder::record_chain(Arc::clone(&journal), feed.replay()));
+        recorder.spawn(recorder::record_nodes(Arc::clone(&journal), Arc::clone(&cluster)));
+        let genesis_notes = scenario.program.wallet().genesis_notes(&plan.genesis);
+        Ok(Runner {
+            accounts: Arc::new(Accounts::new(genesis_notes, scenario.seed)),
+            scenario: scenario.clone(),
+            plan,
+            backend: backend.to_owned(),
+            cluster,
+            clients,
+            feed,
+            directory: placement.directory,
+            phases,
+            clock,
+            journal,
+            recorder,
+        })
     }
+}
 
+impl Runner {
     /// Clients of all nodes.
     #[must_use]
     pub fn node_clients(&self) -> &NodeClients {
@@ -149,15 +185,20 @@ impl Runner {
     pub(crate) async fn start_in(&self, cx: RunContext, scenario: &Scenario) -> Result<Driving, RunFailed> {
         let mut phases = self.phases.clone();
         let began = Instant::now();
-        let captures = scenario.expectations.iter().map(|expectation| {
-            expectation.capture(&cx).map_err(|mut failure| {
-                failure.subject = format!("capture of {}", expectation.name());
-                failure
-            })
-        });
-        let captured = all_or_failures(join_all(captures).await)?;
+        self.journal.enter(Phase::Capture);
+        let mut captures = Tasks::default();
+        for expectation in &scenario.expectations {
+            let (expectation, cx) = (expectation.clone(), cx.clone());
+            let name = format!("capture of {}", expectation.name());
+            captures.spawn(name.clone(), async move {
+                expectation.capture(&cx).await.map_err(|failure| Failure { subject: name, ..failure })
+            });
+        }
+        captures.join_all().await;
+        let captured = all_or_failures(captures.outcomes().map(|(_, captured)| captured))?;
         phases.push((Phase::Capture, began.elapsed()));
 
+        self.journal.enter(Phase::Drive);
         let since = Instant::now();
         cx.advance(Stage::Drive(since));
         let mut judges = Tasks::default();
@@ -193,6 +234,8 @@ impl Runner {
             cut_short: false.into(),
             states: Mutex::default(),
             pending: Mutex::default(),
+            sections: Mutex::default(),
+            journal: Arc::clone(&self.journal),
         })
     }
 
@@ -201,8 +244,12 @@ impl Runner {
     /// # Errors
     ///
     /// What could not be removed.
-    pub async fn teardown(self) -> Result<(), RunFailed> {
-        Ok(torn_down(&*self.cluster).await?)
+    pub async fn teardown(mut self) -> Result<(), RunFailed> {
+        self.journal.enter(Phase::Teardown);
+        self.recorder.shutdown().await;
+        let torn_down = torn_down(&*self.cluster).await;
+        self.journal.conclude_drives();
+        Ok(torn_down?)
     }
 }
 
@@ -223,7 +270,7 @@ fn clients(cluster: &dyn DynCluster, scenario: &Scenario) -> Vec<NodeClient> {
     cluster.description().nodes.iter().map(client).collect()
 }
 
-fn all_or_failures<T>(results: Vec<Result<T, Failure>>) -> Result<Vec<T>, RunFailed> {
+fn all_or_failures<T>(results: impl Iterator<Item = Result<T, Failure>>) -> Result<Vec<T>, RunFailed> {
     let mut fine = Vec::new();
     let mut failures = Vec::new();
     for result in results {

@@ -15,7 +15,7 @@ use crate::failure::{Failure, Problem};
 use crate::scenario::Outline;
 
 mod transactions;
-pub use transactions::{Entries, Submission, TransactionLog, Transactions};
+pub use transactions::{Due, Entries, Fate, Schedule, Scheduled, Summary, TransactionLog, Transactions};
 
 /// Acts on a cluster while the chain is watched.
 ///

@@ -1,19 +1,18 @@
 //! What was submitted is in a block of every node's chain.
 
-use std::collections::HashSet;
-use std::sync::Arc;
-use std::time::Duration;
+use std::collections::BTreeSet;
 
 use super::Expectation;
 use crate::context::RunContext;
 use crate::failure::{Failure, FailureClass, Problem};
-use crate::feed::{Block, BlockFeed, Event};
-use crate::node::{HeaderId, TransactionId};
+use crate::feed::{Event, Subscription};
+use crate::node::TransactionId;
 use crate::scenario::Outline;
-use crate::workload::{Entries, Submission, TransactionLog};
+use crate::workload::{Entries, Summary, TransactionLog};
 
 /// Every transaction that a node accepted is in a block of every node's chain by the end of settle.
-/// Brought by [`Transactions`](crate::workload::Transactions).
+/// What was submitted, rejected, included, final and lost, and how long inclusion and finality took, is in
+/// the report. Brought by [`Transactions`](crate::workload::Transactions).
 #[derive(Clone, Debug)]
 pub struct TransactionInclusion {
     min_inclusion: f64,
@@ -25,8 +24,6 @@ impl Default for TransactionInclusion {
     }
 }
 
-/// The share of planned transactions that may stay unsubmitted.
-const UNSUBMITTED: f64 = 0.05;
 /// How many lost transactions a message lists.
 const LISTED: usize = 5;
 
@@ -40,7 +37,8 @@ impl TransactionInclusion {
 }
 
 impl Expectation for TransactionInclusion {
-    type Baseline = ();
+    /// Blocks since before the first submission.
+    type Baseline = Subscription;
 
     fn name(&self) -> &str {
         "TransactionInclusion"
@@ -57,136 +55,77 @@ impl Expectation for TransactionInclusion {
         )]
     }
 
-    async fn capture(&self, cx: &RunContext) -> Result<(), Failure> {
+    async fn capture(&self, cx: &RunContext) -> Result<Subscription, Failure> {
         let (log, feed) = (cx.state::<TransactionLog>(), cx.feed().clone());
-        cx.await_pending(move || outstanding(&feed, &log.lock()).len());
-        Ok(())
+        cx.await_pending(move || log.lock().outstanding(&feed).len());
+        Ok(cx.feed().subscribe())
     }
 
-    async fn judge(&self, cx: &RunContext, (): ()) -> Result<(), Failure> {
+    async fn judge(&self, cx: &RunContext, mut events: Subscription) -> Result<(), Failure> {
         let log = cx.state::<TransactionLog>();
-        let mut events = cx.feed().subscribe();
         let settled = cx.settled();
         tokio::pin!(settled);
         loop {
             tokio::select! {
                 biased;
-                event = events.next() => {
-                    if let Event::Block(block) = event {
-                        log.observe(&block);
-                    }
-                }
+                event = events.next() => match event {
+                    Event::Block(block) => log.observe(&block),
+                    Event::Finalized { id } => log.observe_final(id),
+                    Event::Reorg { .. } | Event::Lagged { .. } => {}
+                },
                 () = &mut settled => break,
             }
         }
-        self.verdict(cx, &log)
+        let log = log.lock();
+        let summary = Summary::new(cx, &log);
+        cx.report("transactions", &summary);
+        if let Err(error) = log.list(cx.directory(), &summary) {
+            tracing::warn!("transactions.jsonl cannot be written into {}: {error}", cx.directory().display());
+        }
+        self.verdict(cx, &log, &summary)
     }
 }
 
 impl TransactionInclusion {
-    fn verdict(&self, cx: &RunContext, log: &Arc<TransactionLog>) -> Result<(), Failure> {
-        let log = log.lock();
-        let outstanding = outstanding(cx.feed(), &log);
-        let submitted = log.submitted.len();
-        let included = submitted - outstanding.len();
-        // A run that was cut short did not let everything land: what is young is in flight, not lost.
-        let lost: Vec<_> = outstanding
-            .iter()
-            .filter(|(_, submission)| submission.at.elapsed() >= cx.time_to_land())
-            .collect();
-        let in_flight = outstanding.len() - lost.len();
-        let class = |unsubmitted| {
-            if unsubmitted { FailureClass::Infrastructure } else { FailureClass::Product }
-        };
-        let unsubmitted = log.planned.saturating_sub((submitted + log.rejected.len()) as u64);
-        let too_slow = !cx.was_cut_short() && unsubmitted as f64 > log.planned as f64 * UNSUBMITTED;
-        let too_few = ((included + in_flight) as f64) < submitted as f64 * self.min_inclusion;
-        if !too_slow && !too_few {
+    fn verdict(&self, cx: &RunContext, log: &Entries, summary: &Summary) -> Result<(), Failure> {
+        let needed = (summary.submitted as f64 * self.min_inclusion).ceil() as u64;
+        // What is in flight when a run is cut short did not have its time to land.
+        if summary.included + summary.in_flight >= needed {
             return Ok(());
         }
-        let mut failure = Failure::new(class(!too_few), "TransactionInclusion")
+        let listed = || summary.lost.iter().take(LISTED);
+        let mut failure = Failure::new(FailureClass::Product, "TransactionInclusion")
             .expected(format!(
-                "{} of {submitted} accepted transactions in a block of every node's chain, and at most {:.0} % of {} planned ones unsubmitted",
-                (submitted as f64 * self.min_inclusion).ceil(),
-                UNSUBMITTED * 100.0,
-                log.planned
+                "{needed} of {} accepted transactions in a block of every node's chain within {}",
+                summary.submitted,
+                humantime::format_duration(cx.time_to_land())
             ))
-            .seen(format!(
-                "{} planned, {unsubmitted} not submitted, {} rejected, {submitted} accepted, {included} included, {in_flight} in flight, {} lost",
-                log.planned,
-                log.rejected.len(),
-                lost.len()
-            ))
-            .seen_all(latencies(cx, &log));
-        for (id, submission) in lost.iter().take(LISTED) {
-            failure = failure.seen(format!(
-                "lost: {id}, accepted by {} in slot {}{}",
-                submission.node,
-                submission.slot,
-                if log.blocks.contains_key(*id) {
-                    ", in blocks of abandoned branches or of some nodes only"
-                } else {
-                    ", never in a block"
-                }
-            ));
+            .seen(summary.counts())
+            .seen_all(summary.latency())
+            .seen_all(listed().filter_map(|id| describe(*id, log)));
+        if summary.lost.len() > LISTED {
+            failure = failure.seen(format!("… and {} more", summary.lost.len() - LISTED));
         }
-        if lost.len() > LISTED {
-            failure = failure.seen(format!("… and {} more", lost.len() - LISTED));
+        if let Some((id, error)) = log.rejected().next() {
+            failure = failure.seen(format!("a rejection: {id}: {error}"));
         }
-        if let Some((id, error)) = log.rejected.first() {
-            failure = failure.seen(format!("first rejection: {id}: {error}"));
-        }
-        if let Some(error) = log.unanswered.last() {
-            failure = failure
-                .seen(format!("{} attempts without an answer, the last: {error}", log.unanswered.len()));
-        }
-        let (because, next) = if too_few {
-            (
-                "nodes accepted transactions and did not include them",
-                "follow one lost id through the logs of the node that accepted it",
-            )
-        } else {
-            (
-                "the submitter was too slow, or its accounts waited for their last transaction",
-                "lower the rate, or raise `users`",
-            )
-        };
-        let places: HashSet<_> =
-            lost.iter().take(LISTED).map(|(_, submission)| cx.log_place(&submission.node)).collect();
-        Err(places.into_iter().fold(failure, Failure::look).because(because).try_next(next))
+        let places: BTreeSet<_> =
+            listed().filter_map(|id| Some(cx.log_place(log.fates.get(id)?.accepted_by()?))).collect();
+        Err(places
+            .into_iter()
+            .chain([cx.directory().join("transactions.jsonl").display().to_string()])
+            .fold(failure.seen_all(log.last_silence()), Failure::look)
+            .because("nodes accepted transactions and did not include them")
+            .try_next("follow one lost id through the logs of the node that accepted it"))
     }
 }
 
-/// Accepted transactions that are not yet in a block of the chain of every node that answers.
-fn outstanding<'a>(feed: &BlockFeed, log: &'a Entries) -> Vec<(&'a TransactionId, &'a Submission)> {
-    let answering = feed.nodes().into_iter().filter(|node| node.error.is_none());
-    let tips: HashSet<HeaderId> = answering.filter_map(|node| Some(node.info?.tip)).collect();
-    let on_chain = |block: &Arc<Block>, tip: HeaderId| feed.common_height(block.id, tip) == block.height;
-    let on_all_chains = |id: &TransactionId| {
-        let blocks = log.blocks.get(id).map_or(&[][..], Vec::as_slice);
-        tips.iter().all(|tip| blocks.iter().any(|block| on_chain(block, *tip)))
+fn describe(id: TransactionId, log: &Entries) -> Option<String> {
+    let fate = log.fates.get(&id)?;
+    let fell = if fate.blocks.is_empty() {
+        "never in a block"
+    } else {
+        "in blocks of abandoned branches or of some nodes only"
     };
-    log.submitted.iter().filter(|(id, _)| !on_all_chains(id)).collect()
-}
-
-/// Time from submission to the first block, as one line.
-fn latencies(cx: &RunContext, log: &Entries) -> Option<String> {
-    let mut times: Vec<Duration> = log
-        .submitted
-        .iter()
-        .filter_map(|(id, submission)| {
-            Some(log.blocks.get(id)?.first()?.first_seen.saturating_duration_since(submission.at))
-        })
-        .collect();
-    times.sort_unstable();
-    let last = times.len().checked_sub(1)?;
-    let at = |percent: usize| times[last * percent / 100].as_secs_f64();
-    let slot = cx.topology().consensus().slot.as_secs_f64();
-    Some(format!(
-        "inclusion took {:.1} s ({:.1} slots) at the median, {:.1} s at p95, {:.1} s at p99",
-        at(50),
-        at(50) / slot,
-        at(95),
-        at(99)
-    ))
+    Some(format!("lost: {id}, accepted by {} in slot {}, {fell}", fate.accepted_by()?, fate.slot))
 }

@@ -7,12 +7,16 @@ use tokio::time::Instant;
 
 use super::tasks::Tasks;
 use crate::context::{RunContext, Stage};
+use crate::env;
 use crate::failure::{Failure, FailureClass, RunFailed};
 use crate::feed::NodeView;
-use crate::report::{Phase, Report};
+use crate::report::{Drive, Phase, Report};
 use crate::scenario::Window;
 use crate::wait;
 use crate::workload::Counters;
+
+/// What workloads may take to stop, and expectations to judge.
+const STOPPING: Duration = Duration::from_secs(30);
 
 /// A run between its start and its end. Dropping it ends the workloads without judging.
 pub struct Driving {
@@ -41,15 +45,15 @@ impl Driving {
         let late = self.drive().await;
         self.timed(Phase::Drive, self.since);
 
-        let began = Instant::now();
+        let began = self.enter(Phase::Settle);
         self.cx.advance(Stage::Settle);
-        self.workloads.join_all().await;
+        self.workloads.join_within(env::settings().scaled(STOPPING), "to stop when it was told to").await;
         self.settle().await;
         self.timed(Phase::Settle, began);
 
-        let began = Instant::now();
+        let began = self.enter(Phase::Judge);
         self.cx.advance(Stage::Settled);
-        self.judges.join_all().await;
+        self.judges.join_within(env::settings().scaled(STOPPING), "to judge when all had settled").await;
         self.timed(Phase::Judge, began);
         self.conclude(late)
     }
@@ -84,7 +88,7 @@ impl Driving {
                 (pending, apart) => Err(format!("{pending} in flight; {}", apart.join("; "))),
             }
         });
-        if self.judges.has_failed() || self.workloads.has_failed() {
+        if cx.was_cut_short() {
             return;
         }
         if let Err(unsettled) = settled.await {
@@ -110,11 +114,25 @@ impl Driving {
                 Err(failure) => failures.push(failure),
             }
         }
-        if failures.is_empty() {
-            return Ok(Report { seed, phases, workloads: did, held, chain: cx.feed().stats() });
-        }
         failures.sort_by_key(|failure| std::cmp::Reverse(failure.class));
+        let (chain, sections) = (cx.feed().stats(), cx.sections());
+        cx.journal().leave();
+        cx.journal().drive(Drive {
+            held: held.clone(),
+            failures: failures.clone(),
+            workloads: did.clone(),
+            chain: chain.clone(),
+            sections: sections.clone(),
+        });
+        if failures.is_empty() {
+            return Ok(Report { seed, phases, workloads: did, held, chain, sections });
+        }
         Err(RunFailed { failures })
+    }
+
+    fn enter(&self, phase: Phase) -> Instant {
+        self.cx.journal().enter(phase);
+        Instant::now()
     }
 
     fn timed(&mut self, phase: Phase, began: Instant) {

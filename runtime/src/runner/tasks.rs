@@ -1,5 +1,7 @@
 //! Workloads and expectations as tasks that have names.
 
+use std::time::Duration;
+
 use tokio::task::{JoinError, JoinSet};
 
 use crate::failure::{Failure, FailureClass};
@@ -52,6 +54,22 @@ impl<T: Send + 'static> Tasks<T> {
     pub(super) async fn join_all(&mut self) {
         while !self.running.is_empty() {
             self.join_next().await;
+        }
+    }
+
+    /// Awaits all of them; what is not done in time is ended and failed.
+    pub(super) async fn join_within(&mut self, within: Duration, what: &str) {
+        if tokio::time::timeout(within, self.join_all()).await.is_ok() {
+            return;
+        }
+        self.running.shutdown().await;
+        let within = humantime::format_duration(within);
+        for task in self.tasks.iter_mut().filter(|task| task.outcome.is_none()) {
+            let failure = Failure::new(FailureClass::Test, &task.name)
+                .expected(format!("it {what}, within {within}"))
+                .seen("it still ran, and was ended")
+                .try_next("await `cx.stopping()` in workloads and `cx.settled()` in expectations");
+            task.outcome = Some(Err(failure));
         }
     }
 
