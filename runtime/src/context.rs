@@ -134,6 +134,13 @@ impl RunContext {
         Growth::of(self.0.topology.consensus(), self.0.program.message_delay(&self.0.topology))
     }
 
+    /// The same with only a share of the stake online.
+    #[must_use]
+    pub fn growth_online(&self, share: f64) -> Growth {
+        let delay = self.0.program.message_delay(&self.0.topology);
+        Growth::online(self.0.topology.consensus(), delay, share)
+    }
+
     /// How long something submitted may take to be in a block of every node's chain: the time in which a
     /// healthy chain is sure to make `2 + 5` more blocks.
     #[must_use]

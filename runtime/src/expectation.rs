@@ -21,6 +21,7 @@ pub mod bound;
 mod chain_agreement;
 mod consensus_liveness;
 mod no_crash;
+mod presence;
 mod transaction_inclusion;
 pub use chain_agreement::ChainAgreement;
 pub(crate) use chain_agreement::disagreements;

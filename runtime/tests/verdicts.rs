@@ -1,10 +1,16 @@
 //! Each expectation holds on a healthy fake cluster and fails on one with the fault it is for.
 
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use logos_scenario_runtime::fake::{FakeDeployer, FakeProgram, Fault};
+use logos_scenario_runtime::node::{Note, Transfer, Wallet};
+use logos_scenario_runtime::plan::{Genesis, NodePlanning, PlannedNode};
+use logos_scenario_runtime::report::{Phase, Record, Verdict};
+use logos_scenario_runtime::workload::Summary;
 use logos_scenario_runtime::{
-    ChainAgreement, Deployer, Report, RunFailed, ScenarioBuilder, ScenarioBuilderExt, Topology,
+    ChainAgreement, Counters, Deployer, Failure, FailureClass, NodeProgram, Problem, Report, RunContext,
+    RunFailed, ScenarioBuilder, ScenarioBuilderExt, Topology, TransactionId, Workload, wait,
 };
 
 fn builder() -> ScenarioBuilder {
@@ -107,4 +113,158 @@ async fn a_window_in_blocks_ends_with_them() {
     assert!(report.workloads["transactions"].0["submitted"] >= 58, "{report}");
     let drive = report.phases.iter().find(|(phase, _)| phase.to_string() == "drive").unwrap().1;
     assert!(drive > Duration::from_secs(50) && drive < Duration::from_secs(120), "{drive:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_node_missed_by_our_hand_is_not_held_against_it_or_the_chain() {
+    let scenario = full().build().unwrap();
+    let runner = FakeDeployer::default().deploy(&scenario).await.unwrap();
+    let driving = runner.start(&scenario).await.unwrap();
+    let height = driving.context().feed().best_height();
+    grown(driving.context(), height + 5).await;
+    runner.control().stop("validator-1").await.unwrap();
+    grown(driving.context(), height + 20).await;
+    runner.control().start("validator-1").await.unwrap();
+    let report = driving.finish().await.unwrap();
+    assert!(report.held.contains(&"ConsensusLiveness".to_owned()), "{report}");
+    let transactions: Summary = serde_json::from_value(report.sections["transactions"].clone()).unwrap();
+    assert_eq!((transactions.included, transactions.rejected), (270, 0), "{}", transactions.counts());
+    runner.teardown().await.unwrap();
+}
+
+async fn grown(cx: &RunContext, height: u64) {
+    let grown = || async { if cx.feed().best_height() >= height { Ok(()) } else { Err("not yet") } };
+    wait::until("a height", Duration::from_secs(600), grown).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_dropped_in_any_phase_leaves_nothing() {
+    let metrics = tokio::runtime::Handle::current().metrics();
+    let before = metrics.num_alive_tasks();
+    // Ready takes about two slots of 2 s, the window 120 s, and settling some.
+    for milliseconds in [0, 10, 1_000, 3_000, 10_000, 60_000, 123_000, 124_500] {
+        let cut = Duration::from_millis(milliseconds);
+        let _ = tokio::time::timeout(cut, run(FakeDeployer::default(), full())).await;
+        let gone = || async {
+            let alive = metrics.num_alive_tasks();
+            if alive == before { Ok(()) } else { Err(format!("{alive} tasks, {before} before")) }
+        };
+        wait::until("nothing left of the run", Duration::from_secs(5), gone).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_report_tells_the_run() {
+    let scenario = full().build().unwrap();
+    let runner = FakeDeployer::default().deploy(&scenario).await.unwrap();
+    let driving = runner.start(&scenario).await.unwrap();
+    let directory = driving.context().directory().to_owned();
+    let read = || {
+        let text = std::fs::read_to_string(directory.join("report.json")).unwrap();
+        serde_json::from_str::<Record>(&text).unwrap()
+    };
+    assert_eq!(read().verdict, Verdict::Running);
+    driving.finish().await.unwrap();
+    runner.teardown().await.unwrap();
+    let record = read();
+    assert_eq!((record.verdict, record.seed, record.drives.len()), (Verdict::Passed, 1, 1));
+    let phases: Vec<_> = record.phases.iter().map(|phase| phase.phase).collect();
+    use Phase::{Capture, Deploy, Drive, Judge, Ready, Settle, Teardown};
+    assert_eq!(phases, [Deploy, Ready, Capture, Drive, Settle, Judge, Teardown]);
+    let transactions: Summary =
+        serde_json::from_value(record.drives[0].sections["transactions"].clone()).unwrap();
+    assert_eq!((transactions.planned, transactions.included), (270, 270));
+    assert!(transactions.finalized > 200 && transactions.inclusion_slots.unwrap().p50 <= 3.0);
+    let listed = std::fs::read_to_string(directory.join("transactions.jsonl")).unwrap();
+    assert_eq!(listed.lines().count(), 270);
+    let events = std::fs::read_to_string(directory.join("events.jsonl")).unwrap();
+    assert!(events.lines().filter(|line| line.contains(r#""event":"block""#)).count() > 40);
+}
+
+/// A workload that never stops.
+struct Stubborn;
+
+impl Workload for Stubborn {
+    fn name(&self) -> &str {
+        "stubborn"
+    }
+
+    async fn run(&self, _: &RunContext) -> Result<Counters, Failure> {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_workload_that_does_not_stop_is_ended_and_named() {
+    let failed = run(FakeDeployer::default(), builder().with_workload(Stubborn)).await.unwrap_err();
+    assert_eq!(failed.failures.len(), 1, "{failed}");
+    assert!(failed.to_string().contains("stubborn failed (test)"), "{failed}");
+    assert!(failed.to_string().contains("to stop when it was told to"), "{failed}");
+}
+
+/// The fake program with a wallet that takes as long as it is let.
+#[derive(Clone, Default)]
+struct SlowWallet(Arc<(Mutex<bool>, Condvar)>);
+
+impl SlowWallet {
+    fn let_go(&self) {
+        *self.0.0.lock().unwrap() = true;
+        self.0.1.notify_all();
+    }
+}
+
+impl NodeProgram for SlowWallet {
+    fn name(&self) -> &str {
+        "slow"
+    }
+
+    fn identity(&self) -> String {
+        "1".to_owned()
+    }
+
+    fn plan(&self, node: &NodePlanning<'_>) -> Result<PlannedNode, Problem> {
+        FakeProgram.plan(node)
+    }
+
+    fn wallet(&self) -> &dyn Wallet {
+        self
+    }
+
+    fn message_delay(&self, _: &logos_scenario_runtime::Topology) -> Duration {
+        Duration::ZERO
+    }
+}
+
+impl Wallet for SlowWallet {
+    fn genesis_notes(&self, genesis: &Genesis) -> Vec<Note> {
+        FakeProgram.genesis_notes(genesis)
+    }
+
+    fn transfer(&self, owner: usize, input: &Note, outputs: &[(usize, u64)]) -> Transfer {
+        let (released, changed) = &*self.0;
+        drop(changed.wait_while(released.lock().unwrap(), |released| !*released).unwrap());
+        FakeProgram.transfer(owner, input, outputs)
+    }
+
+    fn transaction_id(&self, transaction: &serde_json::Value) -> Result<TransactionId, String> {
+        FakeProgram.transaction_id(transaction)
+    }
+}
+
+#[tokio::test]
+async fn a_submitter_that_is_too_slow_is_no_failure_of_the_chain() {
+    let program = SlowWallet::default();
+    let scenario = ScenarioBuilder::topology_with(|t| t.validators(2).slot(Duration::from_millis(100)))
+        .with_program(program.clone())
+        .transactions_with(|tx| tx.rate(2))
+        .with_run_duration(Duration::from_secs(2))
+        .build()
+        .unwrap();
+    let runner = FakeDeployer::default().deploy(&scenario).await.unwrap();
+    let failed = runner.run(&scenario).await.unwrap_err();
+    program.let_go();
+    runner.teardown().await.unwrap();
+    assert_eq!((failed.failures.len(), failed.class()), (1, FailureClass::Infrastructure), "{failed}");
+    assert!(failed.to_string().contains("36 were due and not submitted"), "{failed}");
+    assert!(failed.to_string().contains("the submitter was too slow"), "{failed}");
 }

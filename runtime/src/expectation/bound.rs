@@ -1,5 +1,7 @@
 //! How fast a healthy chain is sure to grow.
 //!
+//! # Derivation
+//!
 //! Let `f` be the probability that a slot has a leader with all stake online, `σ` the share of the stake
 //! that is online, and `Δ` the longest time, in slots, that a message takes to reach all nodes.
 //!
@@ -7,9 +9,25 @@
 //! - A leader that has not yet heard of the last block builds beside it, not on it, so the chain grows
 //!   per slot by at least `p = a / (1 + Δ·a)`, the delay bound of longest-chain analyses (Pass, Seeman and
 //!   Shelat, *Analysis of the Blockchain Protocol in Asynchronous Networks*, 2017, chain growth).
+//!   The reason: after a filled slot at most `Δ` slots pass in which leaders may not have heard of it; then
+//!   the next filled slot adds to the height, after `1/a` slots in the mean. So one block needs at most
+//!   `Δ + 1/a` slots, which is `1/p`.
 //! - In `n` slots a healthy chain grows by less than the `α`-quantile of Binomial(n, p) at most with
-//!   probability `α`.
-//! - A run of `g` slots without a block begins in one of `n` slots at most with probability `n (1 − p)^g`.
+//!   probability `α`: waiting `Δ` and then for a filled slot varies less than the binomial with that mean.
+//! - Where nodes come and go, `p` differs from slot to slot. The number of successes of independent trials
+//!   with different probabilities is below a value under its mean at most as often as that of trials which
+//!   all have the mean probability (Hoeffding, *On the Distribution of the Number of Successes in
+//!   Independent Trials*, 1956), so `p` is the [mean](Growth::mean) over the slots.
+//! - A run of `g` slots without a block begins in one of `n` slots at most with probability `n (1 − p)^g`;
+//!   where `p` differs, the smallest one.
+//!
+//! # Calibration
+//!
+//! The tests of this module make chains slot by slot, with leaders by stake and messages as late as they may
+//! be, and judge them. Of 20,000 healthy ones, without delay, with delays up to 1.5 slots, and with a node
+//! down for part of the window, none misses its bound at `α` = 10⁻⁶ (which shows less than 1.5 in 10⁴, with
+//! 95 % confidence), and at `α` = 10⁻², where failures can be counted, no more miss it than may. Of chains at
+//! half rate as many are found out as [`power_against_half`](Growth::power_against_half) says.
 
 use std::time::Duration;
 
@@ -51,6 +69,19 @@ impl Growth {
         Self { per_slot: filled / (1.0 + delay * filled) }
     }
 
+    /// Of a chain that grew like each of these for one slot; `None` of none.
+    #[must_use]
+    pub fn mean(slots: &[Self]) -> Option<Self> {
+        let sum: f64 = slots.iter().map(Self::per_slot).sum();
+        (!slots.is_empty()).then(|| Self { per_slot: sum / slots.len() as f64 })
+    }
+
+    /// The slowest of these; `None` of none.
+    #[must_use]
+    pub fn least(slots: &[Self]) -> Option<Self> {
+        slots.iter().copied().min_by(|one, other| one.per_slot.total_cmp(&other.per_slot))
+    }
+
     /// Mean growth per slot, in blocks.
     #[must_use]
     pub fn per_slot(&self) -> f64 {
@@ -84,6 +115,9 @@ impl Growth {
         if self.per_slot >= 1.0 {
             return 1;
         }
+        if self.per_slot <= 0.0 {
+            return u64::MAX;
+        }
         let gap = (alpha / slots.max(1) as f64).ln() / (1.0 - self.per_slot).ln();
         gap.ceil() as u64
     }
@@ -99,6 +133,9 @@ impl Growth {
         Binomial::new(self.per_slot, slots).expect("growth per slot is a probability")
     }
 }
+
+#[cfg(test)]
+mod simulation;
 
 #[cfg(test)]
 mod tests {

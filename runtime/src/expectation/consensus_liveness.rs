@@ -1,22 +1,22 @@
 //! Every node's chain grows as fast as a healthy chain is sure to.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::Expectation;
 use super::bound::{FALSE_FAILURES, Growth};
+use super::presence::Presence;
 use crate::context::RunContext;
-use crate::deployer::NodeStatus;
 use crate::failure::{Failure, FailureClass, Problem};
 use crate::feed::{BlockFeed, NodeView};
 use crate::scenario::{Outline, slots};
 use crate::topology::Topology;
 
-/// Over the window the chain of each node grew by at least the [bound](super::bound), no gap between
-/// consecutive blocks was longer than the bound allows, and at the end all nodes are within
-/// `lag_allowance` blocks of the best.
+/// Over the window the chain of each node that was up throughout grew by at least the [bound](super::bound),
+/// no gap between consecutive blocks was longer than the bound allows, and at the end all such nodes are
+/// within `lag_allowance` blocks of the best. While nodes are down the bound counts only the stake of the
+/// others.
 ///
 /// Fails as soon as a gap is too long.
 #[derive(Clone, Copy, Debug)]
@@ -49,21 +49,26 @@ impl ConsensusLiveness {
 }
 
 /// Heights of all nodes at one moment.
-pub struct Heights {
-    at: Instant,
+struct Heights {
     slot: u64,
     nodes: Vec<u64>,
+}
+
+/// Where everybody was before the workloads started, and who is there since.
+pub struct Start {
+    heights: Heights,
+    presence: Presence,
 }
 
 impl Heights {
     fn of(cx: &RunContext) -> Self {
         let nodes = cx.feed().nodes().iter().map(NodeView::height).collect();
-        Self { at: Instant::now(), slot: cx.clock().now(), nodes }
+        Self { slot: cx.clock().now(), nodes }
     }
 }
 
 impl Expectation for ConsensusLiveness {
-    type Baseline = Heights;
+    type Baseline = Start;
 
     fn name(&self) -> &str {
         "ConsensusLiveness"
@@ -86,26 +91,54 @@ impl Expectation for ConsensusLiveness {
         )]
     }
 
-    async fn capture(&self, cx: &RunContext) -> Result<Heights, Failure> {
-        Ok(Heights::of(cx))
+    async fn capture(&self, cx: &RunContext) -> Result<Start, Failure> {
+        Ok(Start { heights: Heights::of(cx), presence: Presence::capture(cx).await })
     }
 
-    async fn judge(&self, cx: &RunContext, baseline: Heights) -> Result<(), Failure> {
-        let alpha = Self::alpha(cx.topology());
-        let growth = cx.growth();
-        let consensus = cx.topology().consensus();
-        let window = cx.window().at_most(consensus, &growth);
-        let window_slots = (window.as_nanos() / consensus.slot.as_nanos()) as u64;
-        let longest_gap = growth.longest_gap(window_slots, alpha) + EDGE_SLOTS;
+    async fn judge(&self, cx: &RunContext, start: Start) -> Result<(), Failure> {
+        let watched = async {
+            loop {
+                let longest = Expected::until_now(cx, &start).longest_gap;
+                stands_still(cx.feed(), slots(cx.topology().consensus().slot, longest + 1)).await;
+                let expected = Expected::until_now(cx, &start);
+                if let Some(gap) = too_long_gap(cx, &start, &expected) {
+                    return self.failure(cx, &start, &expected, &[gap]);
+                }
+            }
+        };
         tokio::select! {
             biased;
-            () = cx.settled() => {}
-            () = stands_still(cx.feed(), slots(consensus.slot, longest_gap + 1)) => {
-                self.verdict(cx, &baseline, &growth, alpha, longest_gap).await?;
-            }
+            () = cx.settled() => self.verdict(cx, &start),
+            failure = watched => Err(failure),
+            () = start.presence.follow(cx) => Ok(()),
         }
-        cx.settled().await;
-        self.verdict(cx, &baseline, &growth, alpha, longest_gap).await
+    }
+}
+
+/// What a healthy chain is sure of.
+struct Expected {
+    /// Slots that count.
+    slots: u64,
+    /// The one that runs.
+    now: u64,
+    growth: Growth,
+    blocks: u64,
+    longest_gap: u64,
+}
+
+impl Expected {
+    /// Of the chain since the capture, given who took part.
+    fn until_now(cx: &RunContext, start: &Start) -> Self {
+        let alpha = ConsensusLiveness::alpha(cx.topology());
+        let (since, now) = (start.heights.slot, cx.clock().now());
+        let each = start.presence.growth(cx, since..now + 1);
+        let growth = Growth::mean(&each).unwrap_or_else(|| cx.growth());
+        let least = Growth::least(&each).unwrap_or(growth);
+        let slots = now.saturating_sub(since + EDGE_SLOTS);
+        let consensus = cx.topology().consensus();
+        let window = cx.window().at_most(consensus, &cx.growth()).as_nanos() / consensus.slot.as_nanos();
+        let longest_gap = least.longest_gap(slots.max(window as u64), alpha).saturating_add(EDGE_SLOTS);
+        Self { slots, now, growth, blocks: growth.blocks_in(slots, alpha), longest_gap }
     }
 }
 
@@ -128,71 +161,56 @@ async fn stands_still(feed: &BlockFeed, longest: Duration) {
 }
 
 impl ConsensusLiveness {
-    async fn verdict(
-        &self,
-        cx: &RunContext,
-        baseline: &Heights,
-        growth: &Growth,
-        alpha: f64,
-        longest_gap: u64,
-    ) -> Result<(), Failure> {
+    fn verdict(&self, cx: &RunContext, start: &Start) -> Result<(), Failure> {
+        let expected = Expected::until_now(cx, start);
         let end = Heights::of(cx);
-        let counted = end.slot.saturating_sub(baseline.slot + EDGE_SLOTS);
-        let bound = growth.blocks_in(counted, alpha);
-        let views = cx.feed().nodes();
         let best = end.nodes.iter().copied().max().unwrap_or(0);
-        let up = up(cx).await?;
         let mut reasons = Vec::new();
-        for ((view, now), before) in views.iter().zip(&end.nodes).zip(&baseline.nodes) {
-            if !up.contains(&*view.name) {
-                continue;
-            }
+        let nodes = cx.topology().nodes().iter().zip(&end.nodes).zip(&start.heights.nodes);
+        for ((node, now), before) in nodes.filter(|((node, _), _)| start.presence.throughout(&node.name)) {
             let grown = now.saturating_sub(*before);
-            if grown < bound {
-                reasons.push(format!("{} grew by {grown} blocks, {} too few", view.name, bound - grown));
+            if grown < expected.blocks {
+                let missing = expected.blocks - grown;
+                reasons.push(format!("{} grew by {grown} blocks, {missing} too few", node.name));
             }
             if best - now > self.lag_allowance {
-                reasons.push(format!("{} is {} blocks behind the best", view.name, best - now));
+                reasons.push(format!("{} is {} blocks behind the best", node.name, best - now));
             }
         }
-        reasons.extend(too_long_gap(cx, baseline, &end, longest_gap));
-        if reasons.is_empty() {
-            return Ok(());
-        }
-        Err(Failure::new(FailureClass::Product, "ConsensusLiveness")
+        reasons.extend(too_long_gap(cx, start, &expected));
+        if reasons.is_empty() { Ok(()) } else { Err(self.failure(cx, start, &expected, &reasons)) }
+    }
+
+    fn failure(&self, cx: &RunContext, start: &Start, expected: &Expected, reasons: &[String]) -> Failure {
+        let Expected { slots, growth, blocks, longest_gap, .. } = expected;
+        let views = cx.feed().nodes();
+        let seen = views.iter().zip(&start.heights.nodes).map(|(view, before)| {
+            let down = if start.presence.throughout(&view.name) { "" } else { ", was down meanwhile" };
+            format!("{} (from height {before} in slot {}{down})", view.describe(), start.heights.slot)
+        });
+        Failure::new(FailureClass::Product, "ConsensusLiveness")
             .expected(format!(
-                "every node to grow by at least {bound} blocks in {counted} slots, without a gap over {longest_gap} slots, and to be within {} blocks of the best\n\
+                "every node to grow by at least {blocks} blocks in {slots} slots, without a gap over {longest_gap} slots, and to be within {} blocks of the best\n\
                  (a healthy chain grows by {:.2} blocks per slot; it misses one of these bounds with probability {FALSE_FAILURES:.0e}, a chain at half rate is found out with probability {:.3})",
                 self.lag_allowance,
                 growth.per_slot(),
-                growth.power_against_half(counted, bound),
+                growth.power_against_half(*slots, *blocks),
             ))
-            .seen_all(views.iter().zip(&baseline.nodes).map(|(view, before)| {
-                format!("{} (from height {before} in slot {})", view.describe(), baseline.slot)
-            }))
+            .seen_all(seen)
             .because(reasons.join("\n"))
             .look(format!("the nodes' logs after the last block, in {}", cx.directory().display()))
-            .try_next("check that enough stake is online, that nodes have their peers, and whether the slots are too short for this machine"))
+            .try_next("check that enough stake is online, that nodes have their peers, and whether the slots are too short for this machine")
     }
 }
 
-/// The nodes that run and were started once: others are judged by what ended them.
-async fn up(cx: &RunContext) -> Result<HashSet<String>, Failure> {
-    let states = cx.node_states().await.map_err(|error| {
-        Failure::new(FailureClass::Infrastructure, "ConsensusLiveness").seen(error.to_string())
-    })?;
-    let up = states.into_iter().filter(|node| node.status == NodeStatus::Running && node.starts == 1);
-    Ok(up.map(|node| node.name).collect())
-}
-
 /// The longest time without a block on the best chain since the capture, if it is too long.
-fn too_long_gap(cx: &RunContext, baseline: &Heights, end: &Heights, longest: u64) -> Option<String> {
+fn too_long_gap(cx: &RunContext, start: &Start, expected: &Expected) -> Option<String> {
     let best = cx.feed().nodes().into_iter().filter_map(|view| view.info).max_by_key(|info| info.height)?;
-    let since = cx.clock().at(baseline.at);
-    let made = cx.feed().chain(best.tip).into_iter().rev().map(|block| block.slot);
-    let mut slots: Vec<u64> = std::iter::once(since).chain(made.filter(|slot| *slot > since)).collect();
-    slots.push(end.slot);
+    let since = start.heights.slot;
+    let chain = cx.feed().chain(best.tip);
+    let made = chain.iter().rev().map(|block| block.slot).filter(|slot| *slot > since);
+    let slots: Vec<u64> = [since].into_iter().chain(made).chain([expected.now]).collect();
     let gaps = slots.windows(2).map(|pair| (pair[1].saturating_sub(pair[0]), pair[0]));
     let (gap, from) = gaps.max()?;
-    (gap > longest).then(|| format!("no block for {gap} slots after slot {from}"))
+    (gap > expected.longest_gap).then(|| format!("no block for {gap} slots after slot {from}"))
 }
