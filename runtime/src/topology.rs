@@ -110,10 +110,13 @@ pub struct Node {
     /// Environment variables of this node alone.
     pub env: Vec<(String, String)>,
     /// What this node alone executes, where nodes are processes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub binary: Option<PathBuf>,
     /// What this node alone runs, where nodes are containers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
     /// Whether the node is not started with the cluster.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub late: bool,
 }
 
