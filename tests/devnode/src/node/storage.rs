@@ -5,7 +5,7 @@
 //! block of this node is sent, before it is stored.
 
 use std::error::Error;
-use std::fs;
+use std::fs::{self, File};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -88,10 +88,34 @@ impl Storage {
 
 /// The database of a chain, new where there is none.
 fn database(path: &Path, genesis: HeaderId) -> Result<Database, Box<dyn Error>> {
+    if !path.try_exists()? {
+        make(path, genesis)?;
+    }
+    let database = Database::builder().set_cache_size(CACHE).open(path)?;
+    let found = database.begin_read()?.open_table(GENESIS)?.get(())?.map(|found| HeaderId(*found.value()));
+    match found {
+        Some(found) if found == genesis => Ok(database),
+        other => {
+            let other = other.map_or_else(|| "nothing".to_owned(), |other| other.to_string());
+            Err(format!("holds the chain of genesis {other}, not of {genesis}; use another directory").into())
+        }
+    }
+}
+
+/// Makes an empty database. It has its name when it is whole: redb does not open what it began to make when the
+/// process was killed.
+fn make(path: &Path, genesis: HeaderId) -> Result<(), Box<dyn Error>> {
     fs::create_dir_all(path.parent().unwrap_or(path))?;
-    let database = Database::builder().set_cache_size(CACHE).create(path)?;
-    claim(&database, genesis)?;
-    Ok(database)
+    let unfinished = path.with_extension("new");
+    // What a killed process began is made anew.
+    File::create(&unfinished)?;
+    let database = Database::builder().set_cache_size(CACHE).create(&unfinished)?;
+    let change = database.begin_write()?;
+    change.open_table(BLOCKS)?;
+    change.open_table(GENESIS)?.insert((), &genesis.0)?;
+    change.commit()?;
+    drop(database);
+    Ok(fs::rename(&unfinished, path)?)
 }
 
 /// All blocks. They are numbered from 0.
@@ -99,25 +123,6 @@ fn load(database: &Database) -> Result<Vec<Arc<Block>>, Box<dyn Error>> {
     let table = database.begin_read()?.open_table(BLOCKS)?;
     let block = |entry: Result<(_, AccessGuard<'_, &[u8]>), _>| Ok(serde_json::from_slice(entry?.1.value())?);
     table.iter()?.map(block).collect()
-}
-
-/// A database is of one chain; a new one is of this.
-fn claim(database: &Database, genesis: HeaderId) -> Result<(), Box<dyn Error>> {
-    let change = database.begin_write()?;
-    let found = {
-        change.open_table(BLOCKS)?;
-        let mut table = change.open_table(GENESIS)?;
-        let found = table.get(())?.map(|found| HeaderId(*found.value()));
-        table.insert((), &found.unwrap_or(genesis).0)?;
-        found.unwrap_or(genesis)
-    };
-    if found != genesis {
-        let told = "use another directory";
-        return Err(
-            format!("holds the chain of genesis {found}, not of the configured {genesis}; {told}").into()
-        );
-    }
-    Ok(change.commit()?)
 }
 
 fn write(database: &Database, mut next: u64, blocks: &Receiver<Arc<Block>>, told: &UnboundedSender<Later>) {

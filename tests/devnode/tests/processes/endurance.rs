@@ -17,6 +17,7 @@ use crate::{Counts, trial};
 pub(crate) fn trials(&Counts { kills, runs, seed }: &Counts) -> Vec<Trial> {
     vec![
         trial("a_kill_at_any_instant_loses_nothing_final", move || kill_at_random(kills, seed)),
+        trial("a_kill_during_the_first_start_spoils_nothing", move || kill_at_first_start(kills, seed)),
         trial("five_nodes_agree_through_random_restarts", move || restart_at_random(runs, seed)),
     ]
 }
@@ -77,6 +78,20 @@ async fn kill_at_random(kills: u32, seed: u64) {
         told.check(&cluster, index).await;
     }
     println!("{kills} kills, {} final blocks told, none lost", told.0.len());
+}
+
+async fn kill_at_first_start(kills: u32, seed: u64) {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut cluster = Cluster::new(1, "200ms", Layout::Star, |_, _| ());
+    for _ in 0..kills {
+        cluster.spawn(0);
+        any_time(&mut rng, Duration::from_millis(40)).await;
+        cluster.end(0, Signal::KILL);
+        cluster.spawn(0);
+        cluster.ready(0).await;
+        cluster.end(0, Signal::KILL);
+        cluster.forget(0);
+    }
 }
 
 async fn restart_at_random(runs: u32, seed: u64) {

@@ -93,5 +93,5 @@ async fn a_strange_storage_is_one_line() {
     refused(&mut cluster, "blocks.redb: ");
     fs::remove_dir_all(&storage).unwrap();
     fs::write(&storage, "no directory").unwrap();
-    refused(&mut cluster, "File exists");
+    refused(&mut cluster, "Not a directory");
 }
