@@ -49,7 +49,7 @@ impl Deployer for LocalDeployer {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { node_control: true, pause: true, network_faults: false }
+        Capabilities { node_control: true, pause: true, ..Capabilities::default() }
     }
 
     async fn available(&self) -> Result<(), Unavailable> {

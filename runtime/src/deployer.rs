@@ -145,6 +145,8 @@ pub struct Capabilities {
     pub node_control: bool,
     /// Nodes can be paused and resumed.
     pub pause: bool,
+    /// Nodes can be isolated from the others and rejoin them.
+    pub isolate: bool,
     /// Traffic between nodes can be disturbed.
     pub network_faults: bool,
 }
@@ -156,6 +158,7 @@ impl Capabilities {
         Self {
             node_control: self.node_control || other.node_control,
             pause: self.pause || other.pause,
+            isolate: self.isolate || other.isolate,
             network_faults: self.network_faults || other.network_faults,
         }
     }
@@ -166,6 +169,7 @@ impl Capabilities {
         [
             ("node_control", needed.node_control, self.node_control),
             ("pause", needed.pause, self.pause),
+            ("isolate", needed.isolate, self.isolate),
             ("network_faults", needed.network_faults, self.network_faults),
         ]
         .into_iter()
@@ -269,6 +273,10 @@ pub enum NodeAction {
     Pause,
     /// Let a paused node go on.
     Resume,
+    /// Cut it off from all other nodes; its HTTP still answers.
+    Isolate,
+    /// Let an isolated node reach the others again, at the address it had.
+    Rejoin,
 }
 
 impl NodeAction {
@@ -285,6 +293,9 @@ impl NodeAction {
             Self::Restart => true,
             Self::Pause => *status == NodeStatus::Running,
             Self::Resume => *status == NodeStatus::Paused,
+            Self::Isolate => runs,
+            // Whether it is isolated is for the backend to say.
+            Self::Rejoin => true,
         };
         if allowed {
             return Ok(());
@@ -305,6 +316,8 @@ impl fmt::Display for NodeAction {
             Self::Restart => "restart",
             Self::Pause => "pause",
             Self::Resume => "resume",
+            Self::Isolate => "leave its peers",
+            Self::Rejoin => "rejoin its peers",
         })
     }
 }

@@ -99,7 +99,7 @@ impl Deployer for FakeDeployer {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { node_control: true, pause: true, network_faults: false }
+        Capabilities { node_control: true, pause: true, ..Capabilities::default() }
     }
 
     async fn available(&self) -> Result<(), Unavailable> {
@@ -227,6 +227,7 @@ impl World {
             NodeAction::Stop | NodeAction::Kill | NodeAction::Pause => chain.down(node),
             NodeAction::Resume => chain.up(node),
             NodeAction::Start | NodeAction::Restart => chain.start(node),
+            NodeAction::Isolate | NodeAction::Rejoin => {}
         }
         Ok(())
     }
@@ -251,7 +252,7 @@ fn controlled(states: &mut States, node: &str, action: NodeAction) -> Result<(),
     state.status = match action {
         NodeAction::Stop | NodeAction::Kill => NodeStatus::Stopped,
         NodeAction::Pause => NodeStatus::Paused,
-        NodeAction::Start | NodeAction::Restart | NodeAction::Resume => NodeStatus::Running,
+        _ => NodeStatus::Running,
     };
     let starts = u32::from(matches!(action, NodeAction::Start | NodeAction::Restart));
     state.starts += starts;
@@ -274,6 +275,10 @@ impl Cluster for FakeCluster {
     }
 
     async fn control(&self, node: &str, action: NodeAction) -> Result<(), ClusterError> {
+        if matches!(action, NodeAction::Isolate | NodeAction::Rejoin) {
+            let what = "has no network to be cut off from".to_owned();
+            return Err(ClusterError { subject: node.to_owned(), what });
+        }
         self.world.control(node, action)
     }
 

@@ -14,6 +14,7 @@
 //!     start_time: SystemTime::UNIX_EPOCH,
 //!     nodes: [("validator-0".into(), Binding {
 //!         host: "127.1.2.10".into(),
+//!         control: "127.1.2.10".into(),
 //!         ports: [("p2p".into(), 3000)].into(),
 //!         directory: "/tmp/validator-0".into(),
 //!     })].into(),
@@ -45,6 +46,13 @@ pub mod symbol {
     #[must_use]
     pub fn host(node: &str) -> String {
         format!("${{host:{node}}}")
+    }
+
+    /// The host on which `node` listens for clients that are not nodes, such as the framework: its HTTP
+    /// answers there even while the node is cut off from the others.
+    #[must_use]
+    pub fn control(node: &str) -> String {
+        format!("${{control:{node}}}")
     }
 
     /// The number of the port that `node` calls `port`.
@@ -175,6 +183,8 @@ pub struct Bindings {
 pub struct Binding {
     /// Address or name under which the other nodes reach this one.
     pub host: String,
+    /// Address on which clients that are not nodes reach it. The same where nodes have one network only.
+    pub control: String,
     /// Numbers of the planned ports by name.
     pub ports: BTreeMap<String, u16>,
     /// The node's directory, as the node sees it.
@@ -287,6 +297,7 @@ impl Bindings {
         }
         match symbol.split_once(':')? {
             ("host", name) => Some(self.nodes.get(name)?.host.clone()),
+            ("control", name) => Some(self.nodes.get(name)?.control.clone()),
             ("port", path) => {
                 let (name, port) = path.split_once('/')?;
                 self.nodes.get(name)?.ports.get(port).map(u16::to_string)
@@ -315,6 +326,7 @@ mod tests {
     fn bindings() -> Bindings {
         let binding = Binding {
             host: "127.1.2.10".into(),
+            control: "127.9.2.10".into(),
             ports: [("http".to_owned(), 18080)].into(),
             directory: "/run/a".into(),
         };
@@ -324,21 +336,22 @@ mod tests {
     #[test]
     fn every_symbol_is_replaced() {
         let text = format!(
-            "{} {}:{} {} $ {{}}",
+            "{} {} {}:{} {} $ {{}}",
             symbol::START_TIME,
             symbol::host("a"),
+            symbol::control("a"),
             symbol::port("a", "http"),
             symbol::DIRECTORY
         );
         assert_eq!(
             bindings().resolve("a", &text).unwrap(),
-            "1970-01-01T00:00:00.000Z 127.1.2.10:18080 /run/a $ {}"
+            "1970-01-01T00:00:00.000Z 127.1.2.10 127.9.2.10:18080 /run/a $ {}"
         );
     }
 
     #[test]
     fn unknown_symbols_are_named() {
-        for text in ["${host:b}", "${port:a/p2p}", "${port:a}", "${hots:a}", "${host:a", "${"] {
+        for text in ["${host:b}", "${control:b}", "${port:a/p2p}", "${port:a}", "${hots:a}", "${host:a", "${"] {
             let error = bindings().resolve("a", &format!("x{text}")).unwrap_err();
             assert_eq!(error, RenderError { node: "a".into(), symbol: text.into() }, "{text}");
         }

@@ -157,6 +157,9 @@ impl Node {
                 self.set(|state| state.status = NodeStatus::Running);
                 Ok(())
             }
+            NodeAction::Isolate | NodeAction::Rejoin => {
+                Err(self.error("cannot be cut off: local nodes share the machine's network".to_owned()))
+            }
         }
     }
 

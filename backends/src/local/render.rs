@@ -64,7 +64,8 @@ pub(super) fn bindings(plan: &Plan, addresses: &[Address], nodes: &Path, start_t
     let binding = |(node, address): (&PlannedNode, &Address)| {
         let directory = nodes.join(&node.name);
         let Address { host, ports } = address.clone();
-        (node.name.clone(), Binding { host: host.to_string(), ports, directory })
+        let host = host.to_string();
+        (node.name.clone(), Binding { control: host.clone(), host, ports, directory })
     };
     Bindings {
         start_time: to_whole_milliseconds(start_time),

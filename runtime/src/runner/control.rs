@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::deployer::{ClusterError, DynCluster, NodeAction};
 
-/// Stops, starts and pauses nodes. Each call returns when its effect was observed.
+/// Stops, starts, pauses and isolates nodes. Each call returns when its effect was observed.
 #[derive(Clone)]
 pub struct NodeControl(Arc<dyn DynCluster>);
 
@@ -65,6 +65,24 @@ impl NodeControl {
     /// See [`stop`](Self::stop).
     pub async fn resume(&self, node: &str) -> Result<(), ClusterError> {
         self.act(node, NodeAction::Resume).await
+    }
+
+    /// Cuts a node off from all others, while its HTTP still answers.
+    ///
+    /// # Errors
+    ///
+    /// See [`stop`](Self::stop); also where the backend has no capability `isolate`.
+    pub async fn isolate(&self, node: &str) -> Result<(), ClusterError> {
+        self.act(node, NodeAction::Isolate).await
+    }
+
+    /// Lets an isolated node reach the others again.
+    ///
+    /// # Errors
+    ///
+    /// See [`isolate`](Self::isolate).
+    pub async fn rejoin(&self, node: &str) -> Result<(), ClusterError> {
+        self.act(node, NodeAction::Rejoin).await
     }
 
     async fn act(&self, node: &str, action: NodeAction) -> Result<(), ClusterError> {

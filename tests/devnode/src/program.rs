@@ -84,6 +84,8 @@ fn config(node: &NodePlanning<'_>) -> Result<Config, Problem> {
     let planned = &topology.nodes()[index];
     let consensus = topology.consensus();
     let address = |node: &str, port: &str| format!("{}:{}", symbol::host(node), symbol::port(node, port));
+    let control =
+        |port: &str| format!("{}:{}", symbol::control(&planned.name), symbol::port(&planned.name, port));
     let peer = |peer: usize| {
         let leader = &genesis.leaders[peer];
         let public_key = SecretKey::from_seed(leader.seed).public().to_string();
@@ -99,8 +101,8 @@ fn config(node: &NodePlanning<'_>) -> Result<Config, Problem> {
         listen: address(&planned.name, "p2p"),
         peers: topology.layout().dials(index).into_iter().map(peer).collect(),
         discovery: true,
-        http: address(&planned.name, "http"),
-        testing_http: address(&planned.name, "testing_http"),
+        http: control("http"),
+        testing_http: control("testing_http"),
         genesis: notes(genesis),
         start_time: symbol::START_TIME.to_owned(),
         slot: humantime::format_duration(consensus.slot).to_string(),

@@ -29,6 +29,7 @@ fn a_topology_becomes_configurations_with_symbols() {
 fn bindings_fill_the_symbols_in() {
     let binding = |last: u8| Binding {
         host: format!("127.1.2.{last}"),
+        control: format!("127.1.3.{last}"),
         ports: [("p2p", 3000), ("http", 18_080), ("testing_http", 18_081)]
             .map(|(name, number)| (name.to_owned(), number))
             .into(),
