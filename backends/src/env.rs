@@ -1,9 +1,12 @@
 //! The settings of the backends: read once from the environment, typed, listed in one table.
 
 use std::ffi::OsString;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
+use ipnet::Ipv4Net;
+use logos_scenario_runtime::deployer::DeployError;
 pub use logos_scenario_runtime::env::{Setting, check, is_required};
 
 /// Every setting of this crate.
@@ -29,6 +32,19 @@ pub const SETTINGS: &[Setting] = &[
         meaning: "handed to nodes: `off`, `error`, `warn`, `info`, `debug` or `trace`",
     },
     Setting { name: LOG_FILTER, default: "the node's own", meaning: "handed to nodes as it is" },
+    Setting { name: IMAGE, default: DEFAULT_IMAGE, meaning: "image of nodes in containers" },
+    Setting {
+        name: DOCKER_HOST,
+        default: "unix:///var/run/docker.sock",
+        meaning: "socket of the container engine, which must be on this machine",
+    },
+    Setting {
+        name: SUBNETS,
+        default: "10.144.0.0/12",
+        meaning: "addresses of which each cluster of containers takes two /24 networks",
+    },
+    Setting { name: NODE_MEMORY, default: "1g", meaning: "memory of one node in a container: `512m`, `2g`" },
+    Setting { name: NODE_CPUS, default: "no limit", meaning: "cores of one node in a container: `0.5`" },
 ];
 
 pub(crate) const NODE_BIN: &str = "NOMOS_NODE_BIN";
@@ -36,11 +52,19 @@ pub(crate) const EXECUTOR_BIN: &str = "NOMOS_EXECUTOR_BIN";
 pub(crate) const LOG_DIR: &str = "NOMOS_LOG_DIR";
 pub(crate) const LOG_LEVEL: &str = "NOMOS_LOG_LEVEL";
 pub(crate) const LOG_FILTER: &str = "NOMOS_LOG_FILTER";
+pub(crate) const IMAGE: &str = "NOMOS_TESTNET_IMAGE";
+pub(crate) const DOCKER_HOST: &str = "DOCKER_HOST";
+pub(crate) const SUBNETS: &str = "SCENARIO_SUBNETS";
+const NODE_MEMORY: &str = "SCENARIO_NODE_MEMORY";
+const NODE_CPUS: &str = "SCENARIO_NODE_CPUS";
+
+/// The image of the in-tree node.
+const DEFAULT_IMAGE: &str = "logos-scenario-node:local";
 
 const LOG_LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// The settings' values.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Settings {
     pub(crate) node_bin: Option<PathBuf>,
     pub(crate) executor_bin: Option<PathBuf>,
@@ -49,6 +73,32 @@ pub(crate) struct Settings {
     pub(crate) log_filter: Option<String>,
     /// `PATH`, where programs are looked for last.
     pub(crate) path: Option<OsString>,
+    pub(crate) image: String,
+    pub(crate) docker_host: Option<String>,
+    /// At least two networks of 256 addresses.
+    pub(crate) subnets: Ipv4Net,
+    /// In bytes.
+    pub(crate) node_memory: u64,
+    /// In cores.
+    pub(crate) node_cpus: Option<f64>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            node_bin: None,
+            executor_bin: None,
+            log_dir: None,
+            log_level: None,
+            log_filter: None,
+            path: None,
+            image: DEFAULT_IMAGE.to_owned(),
+            docker_host: None,
+            subnets: Ipv4Net::new_assert(Ipv4Addr::new(10, 144, 0, 0), 12),
+            node_memory: 1 << 30,
+            node_cpus: None,
+        }
+    }
 }
 
 /// A setting with a value that means nothing.
@@ -58,6 +108,17 @@ pub(crate) struct BadSetting {
     pub(crate) name: &'static str,
     pub(crate) value: String,
     pub(crate) expected: String,
+}
+
+impl From<BadSetting> for DeployError {
+    fn from(error: BadSetting) -> Self {
+        Self {
+            subject: "settings".to_owned(),
+            what: error.to_string(),
+            try_next: format!("unset {} or give it such a value", error.name),
+            log: None,
+        }
+    }
 }
 
 impl Settings {
@@ -76,6 +137,7 @@ impl Settings {
     fn read(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, BadSetting> {
         let given = |name| variable(name).filter(|value| !value.is_empty());
         let text = |name| given(name).map(|value| utf8(name, value)).transpose();
+        let defaults = Self::default();
         let log_level = text(LOG_LEVEL)?;
         if let Some(value) = log_level.clone().filter(|level| !is_log_level(level)) {
             return Err(BadSetting {
@@ -91,8 +153,55 @@ impl Settings {
             log_level,
             log_filter: text(LOG_FILTER)?,
             path: given("PATH"),
+            image: text(IMAGE)?.unwrap_or(defaults.image),
+            docker_host: text(DOCKER_HOST)?,
+            subnets: parsed(
+                SUBNETS,
+                text(SUBNETS)?,
+                subnets,
+                "a network such as 10.144.0.0/12, of /23 or larger",
+            )?
+            .unwrap_or(defaults.subnets),
+            node_memory: parsed(
+                NODE_MEMORY,
+                text(NODE_MEMORY)?,
+                memory,
+                "a size of at least 6m, such as 512m or 2g",
+            )?
+            .unwrap_or(defaults.node_memory),
+            node_cpus: parsed(NODE_CPUS, text(NODE_CPUS)?, cpus, "a number of cores above 0, such as 0.5")?,
         })
     }
+}
+
+/// The value of a setting that is given, as `parse` reads it.
+fn parsed<T>(
+    name: &'static str,
+    value: Option<String>,
+    parse: impl FnOnce(&str) -> Option<T>,
+    expected: &str,
+) -> Result<Option<T>, BadSetting> {
+    let Some(value) = value else { return Ok(None) };
+    match parse(&value) {
+        Some(parsed) => Ok(Some(parsed)),
+        None => Err(BadSetting { name, value, expected: expected.to_owned() }),
+    }
+}
+
+fn subnets(text: &str) -> Option<Ipv4Net> {
+    text.parse().ok().filter(|net: &Ipv4Net| net.prefix_len() <= 23 && net.addr() == net.network())
+}
+
+/// A number of bytes, or of the unit of its last letter; engines take no less than 6 MiB.
+fn memory(text: &str) -> Option<u64> {
+    let units = [('k', 10), ('m', 20), ('g', 30)];
+    let unit = units.into_iter().find_map(|(letter, bits)| Some((text.strip_suffix(letter)?, bits)));
+    let (number, bits) = unit.unwrap_or((text, 0));
+    number.parse::<u64>().ok()?.checked_mul(1 << bits).filter(|bytes| *bytes >= 6 << 20)
+}
+
+fn cpus(text: &str) -> Option<f64> {
+    text.parse().ok().filter(|cores: &f64| cores.is_finite() && *cores > 0.0)
 }
 
 fn is_log_level(text: &str) -> bool {
@@ -125,7 +234,20 @@ mod tests {
     #[test]
     fn every_setting_of_the_table_is_read() {
         for setting in SETTINGS {
-            assert_ne!(read(&[(setting.name, "info")]).unwrap(), Settings::default(), "{}", setting.name);
+            assert_ne!(read(&[(setting.name, "info")]), Ok(Settings::default()), "{}", setting.name);
+        }
+    }
+
+    #[test]
+    fn networks_and_limits_are_read() {
+        let settings =
+            read(&[(SUBNETS, "172.20.0.0/16"), (NODE_MEMORY, "512m"), (NODE_CPUS, "0.5")]).unwrap();
+        assert_eq!(settings.subnets.to_string(), "172.20.0.0/16");
+        assert_eq!((settings.node_memory, settings.node_cpus), (512 << 20, Some(0.5)));
+        for (name, bad) in
+            [(SUBNETS, "10.0.0.1/8"), (SUBNETS, "10.0.0.0/24"), (NODE_MEMORY, "1m"), (NODE_CPUS, "0")]
+        {
+            assert_eq!(read(&[(name, bad)]).unwrap_err().name, name);
         }
     }
 

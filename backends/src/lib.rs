@@ -41,9 +41,17 @@
 
 pub use logos_scenario_runtime::*;
 
+#[cfg(feature = "compose")]
+mod compose;
 pub mod env;
 #[cfg(feature = "local")]
 mod local;
+mod logs;
+#[cfg(feature = "compose")]
+mod owner;
+mod planned;
+#[cfg(feature = "compose")]
+pub use compose::{ComposeCluster, ComposeDeployer};
 #[cfg(feature = "local")]
 pub use local::LocalDeployer;
 
@@ -53,6 +61,8 @@ pub fn backends() -> Vec<Backend> {
     vec![
         #[cfg(feature = "local")]
         Backend::new(LocalDeployer::default()),
+        #[cfg(feature = "compose")]
+        Backend::new(ComposeDeployer::default()),
     ]
 }
 

@@ -16,6 +16,7 @@ use logos_scenario_runtime::plan::Plan;
 use tokio::sync::Mutex;
 
 use crate::env::Settings;
+use crate::{logs, planned};
 
 mod engine;
 mod files;
@@ -63,23 +64,13 @@ impl Deployer for LocalDeployer {
     }
 
     async fn provision(&self, plan: &Plan, place: &Placement) -> Result<LocalCluster, DeployError> {
-        let settings = Settings::get().map_err(|error| DeployError {
-            subject: "settings".to_owned(),
-            what: error.to_string(),
-            try_next: format!("unset {} or give it such a value", error.name),
-            log: None,
-        })?;
+        let settings = Settings::get()?;
         let (subnet, guard) = ports::reserve(plan)?;
         let addresses = render::addresses(plan, subnet);
         let logs = log_directory(place, &settings);
         let nodes = place.directory.join("nodes");
         let bindings = render::bindings(plan, &addresses, &nodes, SystemTime::now());
-        let rendered = plan.render(&bindings).map_err(|error| DeployError {
-            subject: error.node.clone(),
-            what: error.to_string(),
-            try_next: "use the symbols of `plan::symbol` in the node program's texts".to_owned(),
-            log: None,
-        })?;
+        let rendered = planned::render(plan, &bindings)?;
         let mut commands = Vec::new();
         for node in &rendered {
             let program = program::find(node, &settings)?;
@@ -139,7 +130,7 @@ impl Cluster for LocalCluster {
     }
 
     async fn logs(&self, node: &str, part: LogPart) -> Result<Log, ClusterError> {
-        files::read_log(node, self.nodes.get(node)?.log(), part).await
+        logs::read_log(node, self.nodes.get(node)?.log(), part).await
     }
 
     async fn teardown(&self) -> Result<(), ClusterError> {

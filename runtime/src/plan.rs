@@ -351,7 +351,8 @@ mod tests {
 
     #[test]
     fn unknown_symbols_are_named() {
-        for text in ["${host:b}", "${control:b}", "${port:a/p2p}", "${port:a}", "${hots:a}", "${host:a", "${"] {
+        for text in ["${host:b}", "${control:b}", "${port:a/p2p}", "${port:a}", "${hots:a}", "${host:a", "${"]
+        {
             let error = bindings().resolve("a", &format!("x{text}")).unwrap_err();
             assert_eq!(error, RenderError { node: "a".into(), symbol: text.into() }, "{text}");
         }

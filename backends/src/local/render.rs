@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use logos_scenario_runtime::deployer::{ClusterDescription, NodeEndpoints};
-use logos_scenario_runtime::plan::{Binding, Bindings, Plan, PlannedNode, Protocol};
+use logos_scenario_runtime::plan::{Binding, Bindings, Plan, PlannedNode};
 
-use crate::env::{LOG_FILTER, LOG_LEVEL, Settings};
+use crate::env::Settings;
+use crate::planned;
 
 /// The most nodes that one cluster can have.
 pub(super) const MAX_NODES: usize = 200;
@@ -68,16 +69,9 @@ pub(super) fn bindings(plan: &Plan, addresses: &[Address], nodes: &Path, start_t
         (node.name.clone(), Binding { control: host.clone(), host, ports, directory })
     };
     Bindings {
-        start_time: to_whole_milliseconds(start_time),
+        start_time: planned::to_whole_milliseconds(start_time),
         nodes: plan.nodes.iter().zip(addresses).map(binding).collect(),
     }
-}
-
-/// Rounded up, since configurations have no more digits.
-fn to_whole_milliseconds(time: SystemTime) -> SystemTime {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let millis = since.as_nanos().div_ceil(1_000_000);
-    UNIX_EPOCH + Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
 }
 
 /// All it takes to start a node, as often as needed.
@@ -108,22 +102,11 @@ pub(super) fn command(
         name: node.name.clone(),
         program,
         args: node.args.clone(),
-        env: environment(node, settings),
+        env: planned::environment(node, settings),
         directory,
         log,
         late: node.late,
     }
-}
-
-/// What the plan names, and the log settings where it does not name them.
-fn environment(node: &PlannedNode, settings: &Settings) -> BTreeMap<String, String> {
-    let mut env = node.env.clone();
-    for (name, value) in [(LOG_LEVEL, &settings.log_level), (LOG_FILTER, &settings.log_filter)] {
-        if let Some(value) = value {
-            env.entry(name.to_owned()).or_insert_with(|| value.clone());
-        }
-    }
-    env
 }
 
 /// What the users of a cluster are told of it. `commands` are in the plan's order.
@@ -131,7 +114,7 @@ pub(super) fn description(plan: &Plan, bindings: &Bindings, commands: &[NodeComm
     let endpoints = |(node, command): (&PlannedNode, &NodeCommand)| NodeEndpoints {
         name: node.name.clone(),
         role: node.role,
-        addresses: tcp_addresses(node, &bindings.nodes[&node.name]),
+        addresses: planned::tcp_addresses(node, &bindings.nodes[&node.name]),
         log: command.log.display().to_string(),
     };
     ClusterDescription {
@@ -140,14 +123,10 @@ pub(super) fn description(plan: &Plan, bindings: &Bindings, commands: &[NodeComm
     }
 }
 
-fn tcp_addresses(node: &PlannedNode, binding: &Binding) -> BTreeMap<String, String> {
-    let tcp = node.ports.iter().filter(|port| port.protocol == Protocol::Tcp);
-    tcp.map(|port| (port.name.clone(), format!("{}:{}", binding.host, binding.ports[&port.name]))).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
+    use std::time::{Duration, UNIX_EPOCH};
 
     use expect_test::expect;
     use serde_json::json;

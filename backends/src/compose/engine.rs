@@ -1,0 +1,315 @@
+//! The container engine of this machine: how it is reached, and how what a Compose file describes is made
+//! and removed through its API.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use bollard::errors::Error;
+use bollard::query_parameters::{
+    CreateContainerOptionsBuilder, ListContainersOptionsBuilder, ListNetworksOptionsBuilder,
+    ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptionsBuilder,
+    StartContainerOptions, UploadToContainerOptionsBuilder,
+};
+use bollard::{API_DEFAULT_VERSION, Docker};
+use futures::future::{join_all, try_join_all};
+use logos_scenario_runtime::deployer::{ClusterError, DeployError, Unavailable};
+use logos_scenario_runtime::wait;
+use tokio::runtime::{Builder, Handle};
+
+use super::labels::Project;
+use super::model::{Compose, Network, Service};
+use super::render::DIRECTORY;
+use super::request;
+use crate::env::{DOCKER_HOST, Settings};
+
+/// Where the engine listens if nothing else is said.
+const SOCKET: &str = "/var/run/docker.sock";
+/// How long the engine may take to say which version it is.
+const GREETING: Duration = Duration::from_secs(10);
+/// How long the engine may take to remove what it was told to remove.
+const REMOVAL: Duration = Duration::from_secs(60);
+/// What one request may take, in seconds.
+const REQUEST: u64 = 120;
+
+/// The thread that makes and removes clusters, and follows them: independently of the runtimes of the cases,
+/// which come and go.
+static THREAD: LazyLock<Handle> = LazyLock::new(|| {
+    let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
+    let handle = runtime.handle().clone();
+    std::thread::Builder::new()
+        .name("containers".to_owned())
+        .spawn(move || runtime.block_on(std::future::pending::<()>()))
+        .expect("a thread can be started");
+    handle
+});
+
+/// The handle of that thread.
+pub(super) fn thread() -> &'static Handle {
+    &THREAD
+}
+
+/// Runs a task on that thread to its end, whatever becomes of the caller.
+pub(super) async fn to_the_end<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> T {
+    THREAD.spawn(task).await.expect("tasks of the engine's thread do not panic")
+}
+
+/// The engine's socket, told without touching it.
+pub(super) fn socket(settings: &Settings) -> Result<PathBuf, Unavailable> {
+    let socket = match settings.docker_host.as_deref() {
+        None => Path::new(SOCKET),
+        Some(host) => Path::new(host.strip_prefix("unix://").ok_or_else(|| remote(host))?),
+    };
+    match std::fs::metadata(socket) {
+        Ok(_) => {}
+        Err(error) => {
+            return Err(Unavailable {
+                missing: format!(
+                    "no container engine: its socket {} cannot be found: {error}",
+                    socket.display()
+                ),
+                try_next: format!("start Docker, or let {DOCKER_HOST} name its socket"),
+            });
+        }
+    }
+    #[cfg(unix)]
+    if let Err(error) = rustix::fs::access(socket, rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK)
+    {
+        return Err(Unavailable {
+            missing: format!("the container engine's socket {} may not be used: {error}", socket.display()),
+            try_next: "add this user to the socket's group".to_owned(),
+        });
+    }
+    Ok(socket.to_owned())
+}
+
+fn remote(host: &str) -> Unavailable {
+    Unavailable {
+        missing: format!(
+            "{DOCKER_HOST} is `{host}`: a remote engine, whose containers' addresses do not answer on this machine"
+        ),
+        try_next: format!(
+            "unset {DOCKER_HOST}, or let it name a socket of this machine, such as unix://{SOCKET}"
+        ),
+    }
+}
+
+/// Connects to the engine and agrees on a version of its API.
+pub(super) async fn connect(settings: &Settings) -> Result<Docker, DeployError> {
+    let failed = |what: String, try_next: String| DeployError {
+        subject: "container engine".to_owned(),
+        what,
+        try_next,
+        log: None,
+    };
+    let socket = socket(settings).map_err(|error| failed(error.missing, error.try_next))?;
+    let see = || format!("see whether `docker version` answers at unix://{}", socket.display());
+    let docker = Docker::connect_with_unix(&socket.display().to_string(), REQUEST, API_DEFAULT_VERSION)
+        .map_err(|error| failed(said(&error), see()))?;
+    match tokio::time::timeout(GREETING, docker.negotiate_version()).await {
+        Ok(Ok(docker)) => Ok(docker),
+        Ok(Err(error)) => Err(failed(format!("does not work: {}", said(&error)), see())),
+        Err(_) => Err(failed(format!("did not answer within {} s", GREETING.as_secs()), see())),
+    }
+}
+
+/// What the engine said, without the client's words around it.
+pub(super) fn said(error: &Error) -> String {
+    match error {
+        Error::DockerResponseServerError { message, .. } => message.trim().to_owned(),
+        error => error.to_string(),
+    }
+}
+
+/// Whether the engine said that there is no such thing.
+pub(super) fn is_missing(error: &Error) -> bool {
+    matches!(error, Error::DockerResponseServerError { status_code: 404, .. })
+}
+
+/// An error about one part of a cluster.
+pub(super) fn refused(subject: &str, doing: &str, error: &Error) -> DeployError {
+    DeployError {
+        subject: subject.to_owned(),
+        what: format!("{doing}: {}", said(error)),
+        try_next: "read what the engine says; `docker info` shows what it has".to_owned(),
+        log: None,
+    }
+}
+
+/// Checks that the images of all services are there: nothing is built or fetched silently.
+pub(super) async fn check_images(docker: &Docker, settings: &Settings) -> Result<(), DeployError> {
+    let image = &settings.image;
+    match docker.inspect_image(image).await {
+        Ok(_) => Ok(()),
+        Err(error) if is_missing(&error) => Err(DeployError {
+            subject: format!("image `{image}`"),
+            what: "the engine does not have it".to_owned(),
+            try_next: format!(
+                "build it with `{}scripts/build/build-test-image.sh`",
+                if *image == Settings::default().image {
+                    String::new()
+                } else {
+                    format!("{}={image} ", crate::env::IMAGE)
+                }
+            ),
+            log: None,
+        }),
+        Err(error) => Err(refused(&format!("image `{image}`"), "cannot be looked up", &error)),
+    }
+}
+
+/// Makes a network, unless its addresses are somebody's already.
+pub(super) async fn create_network(
+    docker: &Docker,
+    project: &Project,
+    name: &str,
+    network: &Network,
+) -> Result<bool, DeployError> {
+    match docker.create_network(request::network(project, name, network)).await {
+        Ok(_) => Ok(true),
+        Err(error) if said(&error).contains("overlaps with other one") => Ok(false),
+        Err(error) => Err(refused(&project.name(name), "cannot be made", &error)),
+    }
+}
+
+/// Makes and starts all containers of a file, beside each other, whose networks there are. `archives` hold
+/// each service's files.
+pub(super) async fn start_all(
+    docker: &Docker,
+    project: &Project,
+    file: &Compose,
+    archives: &HashMap<String, Vec<u8>>,
+) -> Result<(), DeployError> {
+    let starts =
+        file.services.iter().map(|(name, service)| start(docker, project, name, service, &archives[name]));
+    join_all(starts).await.into_iter().collect()
+}
+
+async fn start(
+    docker: &Docker,
+    project: &Project,
+    name: &str,
+    service: &Service,
+    archive: &[u8],
+) -> Result<(), DeployError> {
+    let failed = |doing: &'static str| move |error: Error| refused(name, doing, &error);
+    docker
+        .create_volume(request::volume(project, name))
+        .await
+        .map_err(failed("its volume cannot be made"))?;
+    let container = project.container(name);
+    let options = CreateContainerOptionsBuilder::default().name(&container).build();
+    docker
+        .create_container(Some(options), request::container(project, name, service))
+        .await
+        .map_err(failed("its container cannot be made"))?;
+    for (network, attachment) in request::further_networks(service) {
+        docker
+            .connect_network(&project.name(network), request::connection(&container, name, attachment))
+            .await
+            .map_err(failed("it cannot be connected to its peers' network"))?;
+    }
+    let options = UploadToContainerOptionsBuilder::default().path(DIRECTORY).build();
+    docker
+        .upload_to_container(&container, Some(options), bollard::body_full(archive.to_vec().into()))
+        .await
+        .map_err(failed("its files cannot be put into its volume"))?;
+    docker
+        .start_container(&container, None::<StartContainerOptions>)
+        .await
+        .map_err(failed("its container cannot be started"))
+}
+
+/// What of one cluster, or of all, an engine has.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) containers: Vec<Labelled>,
+    pub(super) networks: Vec<Labelled>,
+    pub(super) volumes: Vec<Labelled>,
+}
+
+/// A thing of the engine's with its labels.
+#[derive(Debug)]
+pub(super) struct Labelled {
+    pub(super) id: String,
+    pub(super) labels: HashMap<String, String>,
+}
+
+impl Found {
+    pub(super) fn all(&self) -> impl Iterator<Item = &Labelled> {
+        self.containers.iter().chain(&self.networks).chain(&self.volumes)
+    }
+
+    /// How many of each: `3 containers, 2 networks, 3 volumes`.
+    pub(super) fn counts(&self) -> String {
+        let counts = [
+            (self.containers.len(), "containers"),
+            (self.networks.len(), "networks"),
+            (self.volumes.len(), "volumes"),
+        ];
+        let named =
+            counts.iter().filter(|(count, _)| *count > 0).map(|(count, name)| format!("{count} {name}"));
+        named.collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Everything that has a label, given as `name` or `name=value`.
+pub(super) async fn labelled(docker: &Docker, label: &str) -> Result<Found, Error> {
+    let filter = HashMap::from([("label", vec![label])]);
+    let containers = ListContainersOptionsBuilder::default().all(true).filters(&filter).build();
+    let networks = ListNetworksOptionsBuilder::default().filters(&filter).build();
+    let volumes = ListVolumesOptionsBuilder::default().filters(&filter).build();
+    let (containers, networks, volumes) = tokio::try_join!(
+        docker.list_containers(Some(containers)),
+        docker.list_networks(Some(networks)),
+        docker.list_volumes(Some(volumes)),
+    )?;
+    let found = |id: Option<String>, labels: Option<HashMap<String, String>>| {
+        Some(Labelled { id: id?, labels: labels.unwrap_or_default() })
+    };
+    Ok(Found {
+        containers: containers.into_iter().filter_map(|one| found(one.id, one.labels)).collect(),
+        networks: networks.into_iter().filter_map(|one| found(one.id, one.labels)).collect(),
+        volumes: volumes
+            .volumes
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|one| found(Some(one.name), Some(one.labels)))
+            .collect(),
+    })
+}
+
+/// Removes everything that has a label, and returns when the engine has none of it any more.
+pub(super) async fn remove(docker: &Docker, label: &str) -> Result<(), ClusterError> {
+    let gone = || async {
+        remove_once(docker, label).await.map_err(|error| said(&error))?;
+        let left = labelled(docker, label).await.map_err(|error| said(&error))?;
+        if left.all().next().is_none() { Ok(()) } else { Err(format!("there are still {}", left.counts())) }
+    };
+    let removed = wait::until("all of the cluster to be removed", REMOVAL, gone).await;
+    removed.map_err(|timed_out| ClusterError { subject: "cluster".to_owned(), what: timed_out.to_string() })
+}
+
+/// Containers hold networks and volumes, so they go first.
+async fn remove_once(docker: &Docker, label: &str) -> Result<(), Error> {
+    let found = labelled(docker, label).await?;
+    let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+    let containers =
+        found.containers.iter().map(|one| docker.remove_container(&one.id, Some(options.clone())));
+    try_join_all(containers.map(unless_missing)).await?;
+    let networks = found.networks.iter().map(|one| docker.remove_network(&one.id));
+    let options = RemoveVolumeOptionsBuilder::default().force(true).build();
+    let volumes = found.volumes.iter().map(|one| docker.remove_volume(&one.id, Some(options.clone())));
+    tokio::try_join!(try_join_all(networks.map(unless_missing)), try_join_all(volumes.map(unless_missing)),)?;
+    Ok(())
+}
+
+/// Somebody else may have removed it meanwhile, or be about to.
+async fn unless_missing(removal: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
+    match removal.await {
+        Err(error) if is_missing(&error) || said(&error).contains("is already in progress") => Ok(()),
+        result => result,
+    }
+}

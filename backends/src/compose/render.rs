@@ -1,0 +1,261 @@
+//! What a plan becomes in containers, as data: addresses in two networks, bindings, and a Compose file.
+//! Nothing is touched here.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::time::SystemTime;
+
+use ipnet::Ipv4Net;
+use logos_scenario_runtime::deployer::{ClusterDescription, NodeEndpoints};
+use logos_scenario_runtime::plan::{Binding, Bindings, Plan, PlannedFile, PlannedNode, Protocol};
+
+use super::model::{Attachment, Compose, Network, Secret, SecretUse, Service, Subnet};
+use crate::env::Settings;
+use crate::planned;
+
+/// What all nodes and clusters have in common.
+const TEMPLATE: &str = include_str!("../../assets/compose/docker-compose.yml");
+/// The service of the template that every node starts from.
+const NODE: &str = "node";
+/// The network on which clients reach nodes.
+pub(super) const CONTROL: &str = "control";
+/// The network on which nodes reach each other.
+pub(super) const PEER: &str = "peer";
+/// Where a node finds its files and keeps its data: a volume, since all else is read-only.
+pub(super) const DIRECTORY: &str = "/node";
+/// The most nodes that one cluster can have.
+pub(super) const MAX_NODES: usize = 200;
+
+/// The addresses of a cluster: a `/24` for each of its networks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Subnets {
+    pub(super) control: Ipv4Net,
+    pub(super) peer: Ipv4Net,
+}
+
+/// The address of the node with this index in the plan, which is below [`MAX_NODES`].
+fn address(subnet: Ipv4Net, index: usize) -> Ipv4Addr {
+    let offset = u32::try_from(10 + index).expect("a cluster has at most MAX_NODES nodes");
+    Ipv4Addr::from(u32::from(subnet.network()) + offset)
+}
+
+/// The address of this machine in a network.
+pub(super) fn gateway(subnet: Ipv4Net) -> Ipv4Addr {
+    Ipv4Addr::from(u32::from(subnet.network()) + 1)
+}
+
+/// Binds every node to its addresses; every port keeps its number.
+pub(super) fn bindings(plan: &Plan, subnets: Subnets, start_time: SystemTime) -> Bindings {
+    let binding = |(index, node): (usize, &PlannedNode)| {
+        let binding = Binding {
+            host: address(subnets.peer, index).to_string(),
+            control: address(subnets.control, index).to_string(),
+            ports: node.ports.iter().map(|port| (port.name.clone(), port.number)).collect(),
+            directory: DIRECTORY.into(),
+        };
+        (node.name.clone(), binding)
+    };
+    Bindings {
+        start_time: planned::to_whole_milliseconds(start_time),
+        nodes: plan.nodes.iter().enumerate().map(binding).collect(),
+    }
+}
+
+/// The file that holds what all clusters have in common.
+pub(super) fn template() -> Compose {
+    Compose::from_yaml(TEMPLATE).expect("the template is a Compose file")
+}
+
+/// The Compose file of rendered nodes. With `publish` their TCP ports answer on this machine's loopback
+/// address too, at numbers that the engine chooses.
+pub(super) fn compose(
+    rendered: &[PlannedNode],
+    subnets: Subnets,
+    settings: &Settings,
+    publish: bool,
+) -> Compose {
+    let template = template();
+    let base = &template.services[NODE];
+    let mut file = Compose::default();
+    for (name, subnet) in [(CONTROL, subnets.control), (PEER, subnets.peer)] {
+        let mut network: Network = template.networks[name].clone();
+        network.ipam.config = vec![Subnet { subnet }];
+        file.networks.insert(name.to_owned(), network);
+    }
+    for (index, node) in rendered.iter().enumerate() {
+        let mut service = service(base, node, settings);
+        for (name, subnet) in [(CONTROL, subnets.control), (PEER, subnets.peer)] {
+            service.networks.insert(name.to_owned(), Attachment { ipv4_address: address(subnet, index) });
+        }
+        if publish {
+            service.ports = tcp_ports(node).map(|port| format!("127.0.0.1::{port}")).collect();
+        }
+        file.secrets.extend(node.files.iter().map(|planned| {
+            (secret(node, planned), Secret { file: format!("./{}", host_path(node, planned)) })
+        }));
+        file.volumes.insert(node.name.clone(), super::model::Volume {});
+        file.services.insert(node.name.clone(), service);
+    }
+    file
+}
+
+fn service(base: &Service, node: &PlannedNode, settings: &Settings) -> Service {
+    let secrets = node.files.iter().map(|file| SecretUse {
+        source: secret(node, file),
+        target: format!("{DIRECTORY}/{}", file.path.display()),
+    });
+    Service {
+        image: settings.image.clone(),
+        entrypoint: vec![node.executable.program.clone()],
+        command: node.args.clone(),
+        working_dir: DIRECTORY.to_owned(),
+        environment: planned::environment(node, settings),
+        volumes: vec![format!("{}:{DIRECTORY}", node.name)],
+        secrets: secrets.collect(),
+        mem_limit: settings.node_memory,
+        cpus: settings.node_cpus,
+        ..base.clone()
+    }
+}
+
+/// Where a node's file stands beside the Compose file.
+pub(super) fn host_path(node: &PlannedNode, file: &PlannedFile) -> String {
+    format!("nodes/{}/{}", node.name, file.path.display())
+}
+
+/// What a node's file is called in the Compose file.
+fn secret(node: &PlannedNode, file: &PlannedFile) -> String {
+    format!("{}.{}", node.name, file.path.display()).replace('/', ".")
+}
+
+fn tcp_ports(node: &PlannedNode) -> impl Iterator<Item = u16> {
+    node.ports.iter().filter(|port| port.protocol == Protocol::Tcp).map(|port| port.number)
+}
+
+/// The Compose file as it is written, with how to use it.
+pub(super) fn to_text(file: &Compose, project: &str) -> String {
+    format!(
+        "# Starts the same nodes by hand, once the test's own are gone:\n\
+         #   docker compose -p {project} -f docker-compose.yml up\n\
+         #   docker compose -p {project} -f docker-compose.yml down -v\n{}",
+        file.to_yaml()
+    )
+}
+
+/// What the users of a cluster are told of it.
+pub(super) fn description(plan: &Plan, bindings: &Bindings, directory: &Path) -> ClusterDescription {
+    let endpoints = |node: &PlannedNode| NodeEndpoints {
+        name: node.name.clone(),
+        role: node.role,
+        addresses: planned::tcp_addresses(node, &bindings.nodes[&node.name]),
+        log: directory.join(format!("{}.log", node.name)).display().to_string(),
+    };
+    ClusterDescription { start_time: bindings.start_time, nodes: plan.nodes.iter().map(endpoints).collect() }
+}
+
+/// The description where nodes are reached by ports on the loopback address: `published` has them by node
+/// and by the port's number in the container.
+pub(super) fn published(
+    mut description: ClusterDescription,
+    published: &BTreeMap<String, BTreeMap<u16, u16>>,
+) -> ClusterDescription {
+    for node in &mut description.nodes {
+        let ports = published.get(&node.name);
+        for address in node.addresses.values_mut() {
+            let port = address.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+            if let Some(port) = port.and_then(|port: u16| ports?.get(&port)) {
+                *address = format!("127.0.0.1:{port}");
+            }
+        }
+    }
+    description
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use expect_test::expect_file;
+    use serde_json::json;
+
+    use super::*;
+
+    fn plan() -> Plan {
+        let node = |name: &str, role: &str| {
+            json!({
+                "name": name,
+                "role": role,
+                "executable": { "program": "node", "path": "/on/the/host" },
+                "args": ["${directory}/config.yaml"],
+                "env": {},
+                "files": [{ "path": "keys/a.yaml", "text": "${control:validator-0} ${host:executor-0}" }],
+                "ports": [
+                    { "name": "http", "protocol": "tcp", "number": 18080 },
+                    { "name": "p2p", "protocol": "udp", "number": 3000 },
+                ],
+            })
+        };
+        serde_json::from_value(json!({
+            "key": "00".repeat(32),
+            "genesis": { "leaders": [], "accounts": [] },
+            "nodes": [node("validator-0", "validator"), node("executor-0", "executor")],
+        }))
+        .unwrap()
+    }
+
+    fn subnets() -> Subnets {
+        Subnets { control: "10.144.7.0/24".parse().unwrap(), peer: "10.150.0.0/24".parse().unwrap() }
+    }
+
+    fn rendered() -> (Bindings, Vec<PlannedNode>) {
+        let bindings = bindings(&plan(), subnets(), UNIX_EPOCH);
+        let rendered = plan().render(&bindings).unwrap();
+        (bindings, rendered)
+    }
+
+    #[test]
+    fn a_plan_becomes_a_compose_file() {
+        let (_, mut rendered) = rendered();
+        rendered[0].args.push("$5".to_owned());
+        rendered[0].env.insert("PRICE".to_owned(), "$5".to_owned());
+        let settings =
+            Settings { node_cpus: Some(0.5), log_level: Some("debug".into()), ..Settings::default() };
+        let file = compose(&rendered, subnets(), &settings, false);
+        let text = to_text(&file, "logos-scenario-00000001");
+        expect_file!["../../testdata/docker-compose.yml"].assert_eq(&text);
+        let read = Compose::from_yaml(&text).unwrap();
+        assert_eq!(read.services["executor-0"], file.services["executor-0"]);
+    }
+
+    #[test]
+    fn no_node_may_do_more_than_it_needs() {
+        let (_, rendered) = rendered();
+        for service in compose(&rendered, subnets(), &Settings::default(), true).services.values() {
+            assert!(service.read_only);
+            assert_eq!(service.cap_drop, ["ALL"]);
+            assert_eq!(service.security_opt, ["no-new-privileges:true"]);
+            assert_eq!((service.mem_limit, service.pids_limit), (1 << 30, 512));
+            assert_eq!(
+                service.ports,
+                ["127.0.0.1::18080"],
+                "no fixed port, and on the loopback address only"
+            );
+        }
+    }
+
+    #[test]
+    fn peers_and_clients_are_told_different_addresses() {
+        let (bindings, rendered) = rendered();
+        assert_eq!(rendered[0].files[0].text, "10.144.7.10 10.150.0.11");
+        let description = description(&plan(), &bindings, Path::new("/run"));
+        assert_eq!(
+            description.nodes[1].addresses,
+            [("http".to_owned(), "10.144.7.11:18080".to_owned())].into()
+        );
+        assert_eq!(description.nodes[1].log, "/run/executor-0.log");
+        let ports = [("executor-0".to_owned(), [(18_080, 49_153)].into())].into();
+        let published = published(description, &ports);
+        assert_eq!(published.nodes[1].addresses["http"], "127.0.0.1:49153");
+    }
+}

@@ -1,0 +1,44 @@
+//! What a planned node becomes wherever it runs: texts without symbols, an environment, addresses.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use logos_scenario_runtime::deployer::DeployError;
+use logos_scenario_runtime::plan::{Binding, Bindings, Plan, PlannedNode, Protocol};
+
+use crate::env::{LOG_FILTER, LOG_LEVEL, Settings};
+
+/// The plan with every symbol replaced.
+pub(crate) fn render(plan: &Plan, bindings: &Bindings) -> Result<Vec<PlannedNode>, DeployError> {
+    plan.render(bindings).map_err(|error| DeployError {
+        subject: error.node.clone(),
+        what: error.to_string(),
+        try_next: "use the symbols of `plan::symbol` in the node program's texts".to_owned(),
+        log: None,
+    })
+}
+
+/// Rounded up, since configurations have no more digits.
+pub(crate) fn to_whole_milliseconds(time: SystemTime) -> SystemTime {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let millis = since.as_nanos().div_ceil(1_000_000);
+    UNIX_EPOCH + Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
+}
+
+/// What the plan names, and the log settings where it does not name them.
+pub(crate) fn environment(node: &PlannedNode, settings: &Settings) -> BTreeMap<String, String> {
+    let mut env = node.env.clone();
+    for (name, value) in [(LOG_LEVEL, &settings.log_level), (LOG_FILTER, &settings.log_filter)] {
+        if let Some(value) = value {
+            env.entry(name.to_owned()).or_insert_with(|| value.clone());
+        }
+    }
+    env
+}
+
+/// Where a node's TCP ports answer clients, by their names.
+pub(crate) fn tcp_addresses(node: &PlannedNode, binding: &Binding) -> BTreeMap<String, String> {
+    let tcp = node.ports.iter().filter(|port| port.protocol == Protocol::Tcp);
+    tcp.map(|port| (port.name.clone(), format!("{}:{}", binding.control, binding.ports[&port.name])))
+        .collect()
+}
