@@ -152,7 +152,7 @@ fn bindings(plan: &Plan, directory: &Path) -> Bindings {
     let binding = |node: &PlannedNode| {
         let ports = node.ports.iter().map(|port| (port.name.clone(), port.number)).collect();
         let directory = directory.join(&node.name);
-        (node.name.clone(), Binding { host: node.name.clone(), ports, directory })
+        (node.name.clone(), Binding { host: node.name.clone(), control: node.name.clone(), ports, directory })
     };
     Bindings { start_time: SystemTime::now(), nodes: plan.nodes.iter().map(binding).collect() }
 }
