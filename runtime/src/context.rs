@@ -187,6 +187,11 @@ impl RunContext {
         self.0.cut_short.store(true, Ordering::Relaxed);
     }
 
+    /// The stages to come.
+    pub(crate) fn stages(&self) -> watch::Receiver<Stage> {
+        self.0.stage.subscribe()
+    }
+
     pub(crate) fn advance(&self, stage: Stage) {
         self.0.stage.send_replace(stage);
     }

@@ -47,6 +47,12 @@ pub trait Expectation: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// Whether a run that ends when it is satisfied goes on until this is: not for what can be judged
+    /// whenever the run ends.
+    fn awaited(&self) -> bool {
+        true
+    }
+
     /// Looks at the chain before any workload starts.
     ///
     /// # Errors
@@ -71,6 +77,7 @@ type AnyBaseline = Box<dyn Any + Send>;
 trait DynExpectation: Send + Sync {
     fn name(&self) -> &str;
     fn problems(&self, outline: &Outline<'_>) -> Vec<Problem>;
+    fn awaited(&self) -> bool;
     fn capture<'a>(&'a self, cx: &'a RunContext) -> BoxFuture<'a, Result<AnyBaseline, Failure>>;
     fn judge<'a>(&'a self, cx: &'a RunContext, baseline: AnyBaseline) -> BoxFuture<'a, Result<(), Failure>>;
 }
@@ -82,6 +89,10 @@ impl<E: Expectation> DynExpectation for E {
 
     fn problems(&self, outline: &Outline<'_>) -> Vec<Problem> {
         Expectation::problems(self, outline)
+    }
+
+    fn awaited(&self) -> bool {
+        Expectation::awaited(self)
     }
 
     fn capture<'a>(&'a self, cx: &'a RunContext) -> BoxFuture<'a, Result<AnyBaseline, Failure>> {
@@ -126,6 +137,10 @@ impl AnyExpectation {
 impl Captured {
     pub(crate) fn name(&self) -> &str {
         self.0.name()
+    }
+
+    pub(crate) fn awaited(&self) -> bool {
+        self.0.0.awaited()
     }
 
     pub(crate) async fn judge(self, cx: &RunContext) -> Result<(), Failure> {

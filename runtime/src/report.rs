@@ -63,6 +63,8 @@ pub struct Report {
     pub workloads: BTreeMap<String, Counters>,
     /// The expectations that held.
     pub held: Vec<String>,
+    /// Whether the run ended because all that it awaited held, so that it says nothing of later.
+    pub satisfied: bool,
     /// How the chain fared.
     pub chain: FeedStats,
     /// What workloads and expectations reported, by name.
@@ -77,7 +79,8 @@ impl fmt::Display for Report {
             let counters = counters.iter().map(|(name, count)| format!("{count} {name}"));
             write!(f, "; {workload}: {}", counters.collect::<Vec<_>>().join(", "))?;
         }
-        write!(f, "; held: {}", self.held.join(", "))?;
+        let held = if self.satisfied { "held until satisfied" } else { "held" };
+        write!(f, "; {held}: {}", self.held.join(", "))?;
         let phases = self.phases.iter().map(|(phase, took)| format!("{phase} {:.2} s", took.as_secs_f64()));
         write!(f, "; {}; seed {}", phases.collect::<Vec<_>>().join(", "), self.seed)
     }

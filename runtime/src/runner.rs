@@ -16,7 +16,7 @@ use crate::node::NodeClient;
 use crate::plan::Plan;
 use crate::report::{Journal, Phase, Report};
 use crate::run::Place;
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, Until};
 
 mod control;
 mod driving;
@@ -26,7 +26,7 @@ mod tasks;
 pub use control::NodeControl;
 pub use driving::Driving;
 use tasks::Tasks;
-pub(crate) use tasks::panic_text;
+pub(crate) use tasks::{TASK, panic_text};
 
 /// A cluster that is ready to run scenarios.
 pub struct Runner {
@@ -143,6 +143,10 @@ impl Runner {
         NodeControl::new(Arc::clone(&self.cluster))
     }
 
+    pub(crate) fn cluster(&self) -> Arc<dyn DynCluster> {
+        Arc::clone(&self.cluster)
+    }
+
     /// How long the phases before the run took.
     #[must_use]
     pub fn phases(&self) -> &[(Phase, Duration)] {
@@ -201,6 +205,9 @@ impl Runner {
         self.journal.enter(Phase::Drive);
         let since = Instant::now();
         cx.advance(Stage::Drive(since));
+        let ends = scenario.until == Until::Satisfied;
+        let awaited =
+            captured.iter().filter(|it| ends && it.awaited()).map(|it| it.name().to_owned()).collect();
         let mut judges = Tasks::default();
         for expectation in captured {
             let (name, cx) = (expectation.name().to_owned(), cx.clone());
@@ -212,7 +219,7 @@ impl Runner {
             workloads.spawn(workload.name().to_owned(), async move { workload.run(&cx).await });
         }
         let base = self.feed.best_height();
-        Ok(Driving { cx, judges, workloads, phases, since, base, seed: scenario.seed })
+        Ok(Driving { cx, judges, awaited, workloads, phases, since, base, seed: scenario.seed })
     }
 
     /// The context of a run of a scenario on this cluster.
@@ -253,7 +260,8 @@ impl Runner {
     }
 }
 
-async fn torn_down(cluster: &dyn DynCluster) -> Result<(), Failure> {
+/// Tears a cluster down and tells what is left of it.
+pub(crate) async fn torn_down(cluster: &dyn DynCluster) -> Result<(), Failure> {
     cluster.teardown().await.map_err(|error| {
         Failure::new(FailureClass::Infrastructure, "teardown")
             .expected("nothing of the cluster to be left")

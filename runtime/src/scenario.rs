@@ -56,6 +56,17 @@ impl std::fmt::Display for Window {
     }
 }
 
+/// When a run ends that goes well.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Until {
+    /// When its window does.
+    #[default]
+    Window,
+    /// As soon as every expectation that is [awaited](crate::Expectation::awaited) holds, at the latest when
+    /// the window ends. What is claimed then is that all held until then.
+    Satisfied,
+}
+
 /// One plan, validated. It can be run any number of times.
 #[derive(Clone)]
 pub struct Scenario {
@@ -67,6 +78,9 @@ pub struct Scenario {
     pub(crate) workloads: Vec<AnyWorkload>,
     pub(crate) expectations: Vec<AnyExpectation>,
     pub(crate) window: Window,
+    pub(crate) until: Until,
+    /// What it may do to the cluster by itself, besides what its workloads need.
+    pub(crate) declared: Capabilities,
     pub(crate) seed: u64,
 }
 
@@ -92,7 +106,7 @@ impl Scenario {
     /// What the backend must be able to do.
     #[must_use]
     pub fn needs(&self) -> Capabilities {
-        self.workloads.iter().map(AnyWorkload::needs).fold(Capabilities::default(), Capabilities::or)
+        self.workloads.iter().map(AnyWorkload::needs).fold(self.declared, Capabilities::or)
     }
 
     /// The plan of the cluster on a backend.
@@ -175,6 +189,8 @@ pub struct ScenarioBuilder {
     wallets: Option<Wallets>,
     pub(crate) parts: Parts,
     window: Window,
+    until: Until,
+    declared: Capabilities,
     seed: Option<u64>,
 }
 
@@ -207,6 +223,8 @@ impl ScenarioBuilder {
             wallets: None,
             parts: Parts::default(),
             window: Window::Time(Duration::from_secs(60)),
+            until: Until::default(),
+            declared: Capabilities::default(),
             seed: None,
         }
     }
@@ -254,6 +272,31 @@ impl ScenarioBuilder {
         self
     }
 
+    /// Ends the run as soon as every expectation that is [awaited](crate::Expectation::awaited) holds.
+    #[must_use]
+    pub fn until_satisfied(self) -> Self {
+        self.with_until(Until::Satisfied)
+    }
+
+    pub(crate) fn with_until(mut self, until: Until) -> Self {
+        self.until = until;
+        self
+    }
+
+    /// Lets the scenario stop, kill, pause and restart nodes.
+    #[must_use]
+    pub fn enable_node_control(mut self) -> Self {
+        self.declared.node_control = true;
+        self
+    }
+
+    /// Lets the scenario disturb the network.
+    #[must_use]
+    pub fn enable_faults(mut self) -> Self {
+        self.declared.network_faults = true;
+        self
+    }
+
     /// Sets what drives everything random; drawn and printed by default.
     #[must_use]
     pub fn with_seed(mut self, seed: u64) -> Self {
@@ -287,7 +330,7 @@ impl ScenarioBuilder {
     }
 
     fn build_with_parts(self, problems: &mut Vec<Problem>) -> Option<Scenario> {
-        let Self { topology, program, wallets, parts, window, seed } = self;
+        let Self { topology, program, wallets, parts, window, until, declared, seed } = self;
         let topology = topology.build().map_err(|found| problems.extend(found)).ok();
         let program = program.or_else(|| INSTALLED.get().cloned());
         if program.is_none() {
@@ -306,6 +349,8 @@ impl ScenarioBuilder {
             workloads: Vec::new(),
             expectations: vec![AnyExpectation::new(NoCrash)],
             window,
+            until,
+            declared,
             seed: seed.unwrap_or_else(rand::random),
             topology,
             program,

@@ -34,6 +34,10 @@ impl Expectation for ChainAgreement {
         "ChainAgreement"
     }
 
+    fn awaited(&self) -> bool {
+        false
+    }
+
     async fn capture(&self, _: &RunContext) -> Result<(), Failure> {
         Ok(())
     }

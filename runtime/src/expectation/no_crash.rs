@@ -20,6 +20,10 @@ impl Expectation for NoCrash {
         "NoCrash"
     }
 
+    fn awaited(&self) -> bool {
+        false
+    }
+
     async fn capture(&self, _: &RunContext) -> Result<(), Failure> {
         Ok(())
     }

@@ -22,6 +22,8 @@ const STOPPING: Duration = Duration::from_secs(30);
 pub struct Driving {
     pub(super) cx: RunContext,
     pub(super) judges: Tasks<()>,
+    /// Names of the expectations that end the run when all of them hold; none where the window does.
+    pub(super) awaited: Vec<String>,
     pub(super) workloads: Tasks<Counters>,
     pub(super) phases: Vec<(Phase, Duration)>,
     pub(super) since: Instant,
@@ -43,6 +45,7 @@ impl Driving {
     /// Every expectation that does not hold, and every workload that failed or did nothing.
     pub async fn finish(mut self) -> Result<Report, RunFailed> {
         let late = self.drive().await;
+        let satisfied = self.is_satisfied();
         self.timed(Phase::Drive, self.since);
 
         let began = self.enter(Phase::Settle);
@@ -55,7 +58,7 @@ impl Driving {
         self.cx.advance(Stage::Settled);
         self.judges.join_within(env::settings().scaled(STOPPING), "to judge when all had settled").await;
         self.timed(Phase::Judge, began);
-        self.conclude(late)
+        self.conclude(late, satisfied)
     }
 
     /// Drives until the window ends, or something failed for certain, which cuts the run short. The
@@ -73,7 +76,14 @@ impl Driving {
                 self.cx.cut_short();
                 return None;
             }
+            if self.is_satisfied() {
+                return None;
+            }
         }
+    }
+
+    fn is_satisfied(&self) -> bool {
+        !self.awaited.is_empty() && self.judges.have_succeeded(&self.awaited)
     }
 
     /// Waits until nothing is in flight and the tips agree, at most until a healthy chain has made
@@ -96,7 +106,7 @@ impl Driving {
         }
     }
 
-    fn conclude(self, late: Option<Failure>) -> Result<Report, RunFailed> {
+    fn conclude(self, late: Option<Failure>, satisfied: bool) -> Result<Report, RunFailed> {
         let Self { cx, judges, workloads, phases, seed, .. } = self;
         let mut failures: Vec<Failure> = late.into_iter().collect();
         let mut held = Vec::new();
@@ -125,7 +135,7 @@ impl Driving {
             sections: sections.clone(),
         });
         if failures.is_empty() {
-            return Ok(Report { seed, phases, workloads: did, held, chain, sections });
+            return Ok(Report { seed, phases, workloads: did, held, satisfied, chain, sections });
         }
         Err(RunFailed { failures })
     }

@@ -6,6 +6,11 @@ use tokio::task::{JoinError, JoinSet};
 
 use crate::failure::{Failure, FailureClass};
 
+tokio::task_local! {
+    /// The name of the workload or expectation that runs.
+    pub(crate) static TASK: String;
+}
+
 /// Named tasks that run beside each other; panics become failures of the task's name.
 pub(super) struct Tasks<T> {
     running: JoinSet<Result<T, Failure>>,
@@ -31,7 +36,7 @@ impl<T: Send + 'static> Tasks<T> {
         name: String,
         task: impl Future<Output = Result<T, Failure>> + Send + 'static,
     ) {
-        let id = self.running.spawn(task).id();
+        let id = self.running.spawn(TASK.scope(name.clone(), task)).id();
         self.tasks.push(Task { id, name, outcome: None });
     }
 
@@ -41,6 +46,12 @@ impl<T: Send + 'static> Tasks<T> {
 
     pub(super) fn has_failed(&self) -> bool {
         self.tasks.iter().any(|task| matches!(task.outcome, Some(Err(_))))
+    }
+
+    /// Whether all of these came to a good end.
+    pub(super) fn have_succeeded(&self, names: &[String]) -> bool {
+        let succeeded = |task: &Task<T>| matches!(task.outcome, Some(Ok(_)));
+        self.tasks.iter().filter(|task| names.contains(&task.name)).all(succeeded)
     }
 
     pub(super) async fn join_next(&mut self) {
