@@ -3,6 +3,8 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use tracing_subscriber::EnvFilter;
+
 use crate::failure::Problem;
 
 /// One line of the settings table.
@@ -29,6 +31,24 @@ pub const SETTINGS: &[Setting] = &[
         meaning: "backends, separated by commas, whose absence is a failure and not a skip",
     },
     Setting { name: "SCENARIO_SEED", default: "random, printed", meaning: "seed of every run" },
+    Setting {
+        name: "SCENARIO_TAGS",
+        default: "all",
+        meaning: "cases to choose by their tags: `smoke,!slow` has `smoke` and has not `slow`",
+    },
+    Setting {
+        name: "RUST_LOG",
+        default: "`info`",
+        meaning: "what the framework logs of a case; shown where the case fails, and with `--no-capture`",
+    },
+    Setting {
+        name: "RUST_TEST_THREADS",
+        default: "one per case, at most 64",
+        meaning: "cases at once, as `--test-threads`",
+    },
+    Setting { name: "RUST_TEST_NOCAPTURE", default: "off", meaning: "as `--no-capture`" },
+    Setting { name: "RUST_TEST_SHUFFLE", default: "off", meaning: "as `--shuffle`" },
+    Setting { name: "RUST_TEST_SHUFFLE_SEED", default: "random, printed", meaning: "as `--shuffle-seed`" },
     Setting { name: "SLOW_TEST_ENV", default: "off", meaning: "doubles every timeout" },
 ];
 
@@ -42,8 +62,54 @@ pub struct Settings {
     pub(crate) require: Vec<String>,
     pub(crate) seed: Option<u64>,
     pub(crate) slow: bool,
+    pub(crate) tags: Tags,
+    pub(crate) log: String,
+    pub(crate) libtest: Libtest,
     /// Set by nextest: one per invocation, and which attempt of the test this is.
     pub(crate) nextest: Option<Nextest>,
+}
+
+/// Which cases are chosen by their tags.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tags {
+    any_of: Vec<String>,
+    none_of: Vec<String>,
+}
+
+impl Tags {
+    /// Whether a case with these tags is chosen.
+    pub(crate) fn choose(&self, tags: &[&str]) -> bool {
+        let has = |tag: &String| tags.contains(&tag.as_str());
+        (self.any_of.is_empty() || self.any_of.iter().any(has)) && !self.none_of.iter().any(has)
+    }
+
+    fn parse(value: &str) -> Option<Self> {
+        let mut tags = Self::default();
+        for word in words(value) {
+            let (list, tag) = match word.strip_prefix('!') {
+                Some(tag) => (&mut tags.none_of, tag),
+                None => (&mut tags.any_of, word),
+            };
+            if tag.is_empty() || tag.contains(|sign: char| sign.is_whitespace() || sign == '!') {
+                return None;
+            }
+            list.push(tag.to_owned());
+        }
+        Some(tags)
+    }
+}
+
+fn words(value: &str) -> impl Iterator<Item = &str> {
+    value.split(',').map(str::trim)
+}
+
+/// The variables that libtest reads.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Libtest {
+    pub(crate) threads: Option<usize>,
+    pub(crate) no_capture: bool,
+    pub(crate) shuffle: bool,
+    pub(crate) shuffle_seed: Option<u64>,
 }
 
 /// What nextest says of the run.
@@ -115,11 +181,50 @@ impl Settings {
                 false
             }),
         };
+        let mut tags = Tags::default();
+        if let Some(value) = get("SCENARIO_TAGS") {
+            match Tags::parse(&value) {
+                Some(parsed) => tags = parsed,
+                None => bad(
+                    "SCENARIO_TAGS",
+                    &value,
+                    "tags, or `!` and a tag, with commas between",
+                    "try smoke,!slow",
+                ),
+            }
+        }
+        let log = get("RUST_LOG").unwrap_or_else(|| "info".to_owned());
+        if let Err(error) = EnvFilter::try_new(&log) {
+            bad(
+                "RUST_LOG",
+                &log,
+                &format!("a filter of tracing ({error})"),
+                "try info,logos_scenario_runtime=debug",
+            );
+        }
+        let on = |name: &str| get(name).is_some_and(|value| value != "0");
+        let mut libtest = Libtest {
+            no_capture: on("RUST_TEST_NOCAPTURE"),
+            shuffle: on("RUST_TEST_SHUFFLE"),
+            ..Libtest::default()
+        };
+        if let Some(value) = get("RUST_TEST_THREADS") {
+            libtest.threads = value.parse().ok().filter(|threads| *threads > 0);
+            if libtest.threads.is_none() {
+                bad("RUST_TEST_THREADS", &value, "a positive integer", "try 4");
+            }
+        }
+        if let Some(value) = get("RUST_TEST_SHUFFLE_SEED") {
+            libtest.shuffle_seed = value.parse().ok();
+            if libtest.shuffle_seed.is_none() {
+                bad("RUST_TEST_SHUFFLE_SEED", &value, "an integer from 0 to 2^64 - 1", "try 1");
+            }
+        }
         let nextest = get("NEXTEST_RUN_ID").map(|run| Nextest {
             run,
             attempt: get("NEXTEST_ATTEMPT").and_then(|attempt| attempt.parse().ok()).unwrap_or(1),
         });
-        let settings = Self { max_nodes, require, seed, slow, nextest };
+        let settings = Self { max_nodes, require, seed, slow, tags, log, libtest, nextest };
         if problems.is_empty() { Ok(settings) } else { Err(problems) }
     }
 }
@@ -174,6 +279,28 @@ mod tests {
         assert_eq!(settings.require, ["local", "k8s"]);
         assert_eq!(settings.seed, Some(u64::MAX));
         assert_eq!(settings.scaled(Duration::from_secs(60)), Duration::from_secs(120));
+    }
+
+    #[test]
+    fn tags_choose_by_any_and_none() {
+        let tags = parse(&[("SCENARIO_TAGS", "smoke, quick,!slow")]).unwrap().tags;
+        assert!(tags.choose(&["smoke"]) && tags.choose(&["quick", "x"]));
+        assert!(!tags.choose(&[]) && !tags.choose(&["x"]) && !tags.choose(&["smoke", "slow"]));
+        let tags = parse(&[("SCENARIO_TAGS", "!slow")]).unwrap().tags;
+        assert!(tags.choose(&[]) && !tags.choose(&["slow"]));
+        for bad in ["smoke,", "!", "two words", "!!slow"] {
+            assert!(parse(&[("SCENARIO_TAGS", bad)]).is_err(), "`{bad}` chooses nothing that can be written");
+        }
+    }
+
+    #[test]
+    fn libtests_variables_mean_what_they_mean_to_libtest() {
+        let libtest = |values| parse(values).map(|settings| settings.libtest);
+        assert_eq!(libtest(&[("RUST_TEST_NOCAPTURE", "0")]).unwrap(), Libtest::default());
+        assert!(libtest(&[("RUST_TEST_NOCAPTURE", "1")]).unwrap().no_capture);
+        assert_eq!(libtest(&[("RUST_TEST_THREADS", "3")]).unwrap().threads, Some(3));
+        assert!(libtest(&[("RUST_TEST_THREADS", "0")]).is_err());
+        assert_eq!(libtest(&[("RUST_TEST_SHUFFLE_SEED", "7")]).unwrap().shuffle_seed, Some(7));
     }
 
     #[test]
