@@ -74,17 +74,29 @@ pub fn settings() -> impl Iterator<Item = &'static logos_scenario_runtime::env::
 /// Makes a test target run its scenarios: the last line of a file whose `[[test]]` section says
 /// `harness = false`.
 ///
-/// `program` is the [`NodeProgram`] that all its clusters run.
+/// `program` is the [`NodeProgram`] that all its clusters run. `scenarios` are the libraries whose scenarios run
+/// here too: a linker leaves out what nothing mentions, and the program refuses to run without any of them.
 ///
 /// ```ignore
-/// logos_scenario::main!(program = Devnode::at(env!("CARGO_BIN_EXE_devnode")));
+/// logos_scenario::main!(program = Devnode::at(env!("CARGO_BIN_EXE_devnode")), scenarios = [my_scenarios]);
 /// ```
+///
+/// A target that forgot `harness = false` does not compile. A `#[test]` in a target that has it would never run,
+/// of which the compiler warns; [`#[logos_scenario::test]`](test) does run.
 #[macro_export]
 macro_rules! main {
-    (program = $program:expr $(,)?) => {
+    (program = $program:expr $(, scenarios = [$($library:ident),* $(,)?])? $(,)?) => {
+        $($(use $library as _;)*)?
+
         fn main() -> ::std::process::ExitCode {
-            $crate::__private::harness(::core::module_path!(), $program)
+            let program = $crate::__private::Program {
+                main_crate: ::core::module_path!(),
+                libraries: &[$($(::core::stringify!($library)),*)?],
+            };
+            $crate::__private::harness(program, $program)
         }
+
+        $crate::__private::dropped_tests!($program);
 
         // Under `harness = true` the `#[test]` below exists and takes the place of the glob's item, so
         // that its panic is a compile error; otherwise the empty one is called.
@@ -107,7 +119,7 @@ pub mod __private {
     pub use logos_scenario_runtime::__private::*;
 
     /// Runs all scenarios of the program on the backends of this build.
-    pub fn harness(main_crate: &str, program: impl crate::NodeProgram) -> std::process::ExitCode {
-        logos_scenario_runtime::harness::main(main_crate, program, &crate::backends())
+    pub fn harness(program: Program, node: impl crate::NodeProgram) -> std::process::ExitCode {
+        logos_scenario_runtime::harness::main(program, node, &crate::backends())
     }
 }

@@ -35,6 +35,8 @@ pub(crate) enum Value {
     Expr(Expr),
     /// What is no expression.
     Other(TokenStream),
+    /// No `=`, but `(these)`.
+    Called(TokenStream),
     /// Nothing: the key stands alone.
     Missing,
 }
@@ -45,7 +47,7 @@ impl Arg {
         match &self.value {
             Value::Expr(expr) => expr.to_token_stream(),
             Value::Other(tokens) => tokens.clone(),
-            Value::Missing => self.key.to_token_stream(),
+            Value::Called(_) | Value::Missing => self.key.to_token_stream(),
         }
     }
 }
@@ -73,12 +75,17 @@ impl ToTokens for Function {
 /// Reads the attribute and its item.
 pub(crate) fn parse(args: TokenStream, item: &TokenStream) -> Written {
     let mut malformed = Vec::new();
-    let args = split(args, &mut malformed)
-        .iter()
-        .filter_map(|tokens| arg(tokens).map_err(|error| malformed.push(error)).ok())
-        .collect();
+    let args = list(args, &mut malformed);
     let function = syn::parse2(item.clone()).map_err(|_| not_a_function(item));
     Written { args, function, malformed }
+}
+
+/// Arguments separated by commas; what cannot be read of them goes to `malformed`.
+pub(crate) fn list(args: TokenStream, malformed: &mut Vec<Error>) -> Vec<Arg> {
+    split(args, malformed)
+        .iter()
+        .filter_map(|tokens| arg(tokens).map_err(|error| malformed.push(error)).ok())
+        .collect()
 }
 
 /// The arguments, one each, also where a comma was forgotten between `value` and `key =`.
@@ -122,6 +129,9 @@ fn arg(tokens: &[TokenTree]) -> syn::Result<Arg> {
         None => Value::Missing,
         Some(sign) if is(sign, '=') => value(&tokens[2..])
             .ok_or_else(|| Error::new(sign.span(), format!("expected a value for `{key}` after this `=`")))?,
+        Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Parenthesis && tokens.len() == 2 => {
+            Value::Called(bare(group.stream()))
+        }
         Some(other) => {
             return Err(Error::new(other.span(), format!("expected `=` after `{key}`, found `{other}`")));
         }

@@ -6,9 +6,12 @@ use std::time::Duration;
 
 use quote::ToTokens;
 use syn::ext::IdentExt;
-use syn::{Attribute, Error, Expr, ExprLit, FnArg, Lit, LitInt, LitStr, Path, Signature};
+use syn::{Attribute, Error, Expr, ExprLit, FnArg, Lit, LitStr, Path, Signature};
 
-use crate::args::{self, Arg, Function, Value, Written};
+use crate::args::{Arg, Function, Written};
+
+mod value;
+use value::Place;
 
 /// A scenario that is allowed.
 pub(crate) struct Case {
@@ -22,15 +25,20 @@ pub(crate) struct Case {
 pub(crate) struct Settings {
     pub(crate) validators: Option<Counts>,
     pub(crate) executors: Option<Counts>,
-    pub(crate) backends: Option<Vec<LitStr>>,
+    pub(crate) backends: Option<Vec<Backend>>,
     pub(crate) window: Option<Window>,
     pub(crate) layout: Option<&'static str>,
+    pub(crate) wallets: Option<Wallets>,
     pub(crate) slot: Option<Duration>,
     pub(crate) active_slot_coeff: Option<f64>,
     pub(crate) security_param: Option<u32>,
     pub(crate) topology: Option<Path>,
+    pub(crate) cluster: Option<&'static str>,
+    pub(crate) node_control: Option<bool>,
+    pub(crate) faults: Option<bool>,
     pub(crate) seed: Option<u64>,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) until: Option<&'static str>,
     pub(crate) tags: Option<Vec<LitStr>>,
     pub(crate) should_fail: Option<LitStr>,
     pub(crate) krate: Option<Path>,
@@ -40,6 +48,19 @@ pub(crate) struct Settings {
 pub(crate) struct Counts {
     pub(crate) values: Vec<usize>,
     pub(crate) is_list: bool,
+}
+
+/// Where the nodes run.
+pub(crate) enum Backend {
+    Named(LitStr),
+    /// A deployer of the user's, or a function that returns one.
+    Own(Path),
+}
+
+/// Accounts, and what they have in all.
+pub(crate) struct Wallets {
+    pub(crate) users: usize,
+    pub(crate) funds: Option<u64>,
 }
 
 /// For how long the chain is watched.
@@ -54,20 +75,27 @@ pub(crate) const KEYS: &[&str] = &[
     "backend",
     "duration",
     "layout",
+    "wallets",
     "slot",
     "active_slot_coeff",
     "security_param",
     "topology",
+    "cluster",
+    "node_control",
+    "faults",
     "seed",
     "timeout",
+    "until",
     "tags",
     "should_fail",
     "crate",
 ];
-/// Keys that are known, but do nothing yet.
-const LATER: &[&str] = &["wallets", "cluster", "node_control", "faults", "until"];
 const BACKENDS: &[&str] = &["local", "compose", "k8s"];
-const LAYOUTS: &[(&str, &str)] = &[("star", "Star"), ("chain", "Chain"), ("full", "Full")];
+/// Words that may be written, each with the variant it stands for.
+type Words = &'static [(&'static str, &'static str)];
+const LAYOUTS: Words = &[("star", "Star"), ("chain", "Chain"), ("full", "Full")];
+const SHARINGS: Words = &[("shared", "Shared"), ("exclusive", "Exclusive"), ("fresh", "Fresh")];
+const UNTILS: Words = &[("window", "Window"), ("satisfied", "Satisfied")];
 
 /// Checks what was written.
 pub(crate) fn check(written: Written) -> syn::Result<Case> {
@@ -76,6 +104,7 @@ pub(crate) fn check(written: Written) -> syn::Result<Case> {
     malformed.into_iter().for_each(|error| errors.combine(error));
     keys(&args, &mut errors);
     let settings = settings(&args, &mut errors);
+    sharing(&args, &settings, &mut errors);
     let function = errors.keep(function);
     if let Some(Function { attrs, sig, .. }) = &function {
         attributes(attrs, &mut errors);
@@ -98,15 +127,20 @@ fn settings(args: &[Arg], errors: &mut Errors) -> Settings {
             "executors" => settings.executors = errors.keep(at.counts(0)),
             "backend" => settings.backends = errors.keep(at.backends()),
             "duration" => settings.window = errors.keep(at.window()),
-            "layout" => settings.layout = errors.keep(at.layout()),
+            "layout" => settings.layout = errors.keep(at.word("layouts", LAYOUTS)),
+            "wallets" => settings.wallets = errors.keep(at.wallets()),
             "slot" => settings.slot = errors.keep(at.duration("500ms")),
             "active_slot_coeff" => settings.active_slot_coeff = errors.keep(at.coefficient()),
             "security_param" => settings.security_param = errors.keep(at.integer(1, "10")),
             "topology" => {
                 settings.topology = errors.keep(at.path("a function: `topology = with_a_slow_node`"));
             }
+            "cluster" => settings.cluster = errors.keep(at.word("values", SHARINGS)),
+            "node_control" => settings.node_control = errors.keep(at.flag()),
+            "faults" => settings.faults = errors.keep(at.flag()),
             "seed" => settings.seed = errors.keep(at.integer(0, "7")),
             "timeout" => settings.timeout = errors.keep(at.duration("5m")),
+            "until" => settings.until = errors.keep(at.word("values", UNTILS)),
             "tags" => settings.tags = errors.keep(at.tags()),
             "should_fail" => settings.should_fail = errors.keep(at.should_fail()),
             "crate" => settings.krate = errors.keep(at.path("a path: `crate = my_crate::scenario`")),
@@ -118,25 +152,25 @@ fn settings(args: &[Arg], errors: &mut Errors) -> Settings {
 
 /// Violations, each on its token.
 #[derive(Default)]
-struct Errors(Option<Error>);
+pub(crate) struct Errors(Option<Error>);
 
 impl Errors {
-    fn add(&mut self, at: impl ToTokens, text: impl Display) {
+    pub(crate) fn add(&mut self, at: impl ToTokens, text: impl Display) {
         self.combine(Error::new_spanned(at, text));
     }
 
-    fn combine(&mut self, error: Error) {
+    pub(crate) fn combine(&mut self, error: Error) {
         match &mut self.0 {
             Some(errors) => errors.combine(error),
             none => *none = Some(error),
         }
     }
 
-    fn keep<T>(&mut self, result: syn::Result<T>) -> Option<T> {
+    pub(crate) fn keep<T>(&mut self, result: syn::Result<T>) -> Option<T> {
         result.map_err(|error| self.combine(error)).ok()
     }
 
-    fn into_result(self) -> syn::Result<()> {
+    pub(crate) fn into_result(self) -> syn::Result<()> {
         self.0.map_or(Ok(()), Err)
     }
 }
@@ -192,7 +226,7 @@ fn attributes(attributes: &[Attribute], errors: &mut Errors) {
     }
 }
 
-fn ignored(attributes: &[Attribute], errors: &mut Errors) -> Option<String> {
+pub(crate) fn ignored(attributes: &[Attribute], errors: &mut Errors) -> Option<String> {
     let attribute = attributes.iter().find(|attribute| attribute.path().is_ident("ignore"))?;
     match &attribute.meta {
         syn::Meta::Path(_) => Some(String::new()),
@@ -210,12 +244,29 @@ fn ignored(attributes: &[Attribute], errors: &mut Errors) -> Option<String> {
     }
 }
 
+/// A shared cluster is one that nobody spoils for the others.
+fn sharing(args: &[Arg], settings: &Settings, errors: &mut Errors) {
+    let shared = settings.cluster == Some("Shared");
+    let spoilers = [
+        ("node_control", settings.node_control == Some(true), "stops nodes that others use"),
+        ("faults", settings.faults == Some(true), "disturbs a network that others use"),
+        ("should_fail", settings.should_fail.is_some(), "leaves a cluster that nobody can trust"),
+    ];
+    let Some(arg) = args.iter().find(|arg| shared && arg.key.unraw() == "cluster") else { return };
+    for (key, _, why) in spoilers.iter().filter(|(_, written, _)| *written) {
+        errors.add(
+            arg.place(),
+            format!(
+                "`cluster` cannot be `shared` with `{key}`, which {why}; try `\"fresh\"`, or leave it out"
+            ),
+        );
+    }
+}
+
 fn keys(args: &[Arg], errors: &mut Errors) {
     for (index, arg) in args.iter().enumerate() {
         let key = arg.key.unraw().to_string();
-        if LATER.contains(&key.as_str()) {
-            errors.add(&arg.key, format!("`{key}` is not available yet; keys are {}", list(KEYS)));
-        } else if !KEYS.contains(&key.as_str()) {
+        if !KEYS.contains(&key.as_str()) {
             errors.add(
                 &arg.key,
                 format!("there is no key `{key}`{} keys are {}", meant(&key, KEYS), list(KEYS)),
@@ -238,221 +289,4 @@ fn meant(written: &str, known: &[&str]) -> String {
 
 fn list(known: &[&str]) -> String {
     known.iter().map(|known| format!("`{known}`")).collect::<Vec<_>>().join(", ")
-}
-
-/// One argument, and how to tell what is wrong with it.
-struct Place<'a> {
-    key: String,
-    arg: &'a Arg,
-}
-
-impl Place<'_> {
-    fn wrong<T>(&self, at: impl ToTokens, text: impl Display) -> syn::Result<T> {
-        Err(Error::new_spanned(at, format!("`{}` {text}", self.key)))
-    }
-
-    fn expected<T>(&self, what: &str) -> syn::Result<T> {
-        self.wrong(self.arg.place(), format!("must be {what}"))
-    }
-
-    fn path(&self, what: &str) -> syn::Result<Path> {
-        match &self.arg.value {
-            Value::Expr(expr) => args::path(expr).cloned().map_or_else(|| self.expected(what), Ok),
-            _ => self.expected(what),
-        }
-    }
-
-    fn literal(&self) -> Option<&Lit> {
-        match &self.arg.value {
-            Value::Expr(Expr::Lit(ExprLit { lit, .. })) => Some(lit),
-            _ => None,
-        }
-    }
-
-    fn text(&self, what: &str) -> syn::Result<LitStr> {
-        match self.literal() {
-            Some(Lit::Str(text)) if text.suffix().is_empty() => Ok(text.clone()),
-            _ => self.expected(what),
-        }
-    }
-
-    fn integer<T: TryFrom<u64>>(&self, least: u64, example: &str) -> syn::Result<T> {
-        let what = format!("an integer from {least}: `{} = {example}`", self.key);
-        let Some(Lit::Int(literal)) = self.literal() else { return self.expected(&what) };
-        let value = plain::<u64>(literal).filter(|value| *value >= least);
-        match value.and_then(|value| T::try_from(value).ok()) {
-            Some(value) => Ok(value),
-            None => self.expected(&what),
-        }
-    }
-
-    fn coefficient(&self) -> syn::Result<f64> {
-        let what = "a probability above 0 and at most 1: `active_slot_coeff = 0.9`";
-        let value = match self.literal() {
-            Some(Lit::Float(value)) if value.suffix().is_empty() => value.base10_parse::<f64>().ok(),
-            Some(Lit::Int(value)) => plain::<f64>(value),
-            _ => None,
-        };
-        match value {
-            Some(value) if value > 0.0 && value <= 1.0 => Ok(value),
-            _ => self.expected(what),
-        }
-    }
-
-    fn counts(&self, least: usize) -> syn::Result<Counts> {
-        let what = format!("a number from {least}, or a list of them: `{0} = 3` or `{0} = [1, 3]`", self.key);
-        let Value::Expr(expr) = &self.arg.value else { return self.expected(&what) };
-        let (elements, is_list): (Vec<&Expr>, bool) = match expr {
-            Expr::Array(array) => (array.elems.iter().collect(), true),
-            single => (vec![single], false),
-        };
-        if elements.is_empty() {
-            return self.wrong(expr, "has an empty list: it would make no case");
-        }
-        let mut values = Vec::new();
-        let mut errors = Errors::default();
-        for element in elements {
-            let value = match element {
-                Expr::Lit(ExprLit { lit: Lit::Int(value), .. }) => plain::<usize>(value),
-                _ => None,
-            };
-            match value {
-                Some(value) if value < least => {
-                    errors.add(
-                        element,
-                        format!("`{}` is {value}, but a chain needs at least {least}", self.key),
-                    );
-                }
-                Some(value) if values.contains(&value) => {
-                    errors.add(
-                        element,
-                        format!("`{}` has {value} twice: the cases would have one name", self.key),
-                    );
-                }
-                Some(value) => values.push(value),
-                None => errors.add(element, format!("`{}` must be {what}", self.key)),
-            }
-        }
-        errors.into_result().map(|()| Counts { values, is_list })
-    }
-
-    fn texts(&self, what: &str) -> syn::Result<Vec<LitStr>> {
-        let Value::Expr(Expr::Array(array)) = &self.arg.value else { return self.expected(what) };
-        let mut texts = Vec::new();
-        let mut errors = Errors::default();
-        for element in &array.elems {
-            match element {
-                Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => texts.push(text.clone()),
-                other => errors.add(other, format!("`{}` must be {what}", self.key)),
-            }
-        }
-        errors.into_result().map(|()| texts)
-    }
-
-    /// Words that can be written in `SCENARIO_TAGS=smoke,!slow`.
-    fn tags(&self) -> syn::Result<Vec<LitStr>> {
-        let tags = self.texts("a list of words: `tags = [\"smoke\"]`")?;
-        let mut errors = Errors::default();
-        for (index, tag) in tags.iter().enumerate() {
-            let text = tag.value();
-            if text.is_empty() || text.contains(|sign: char| sign.is_whitespace() || ",!".contains(sign)) {
-                errors.add(
-                    tag,
-                    format!("`tags` has `{text}`, which nothing could select: a tag is one word without `,` and `!`"),
-                );
-            } else if tags[..index].iter().any(|earlier| earlier.value() == text) {
-                errors.add(tag, format!("`tags` has `{text}` twice"));
-            }
-        }
-        errors.into_result().map(|()| tags)
-    }
-
-    fn should_fail(&self) -> syn::Result<LitStr> {
-        let text = self.text("the text of the failure: `should_fail = \"lost\"`")?;
-        match text.value().trim().is_empty() {
-            true => self
-                .wrong(&text, "is empty, which every failure has in it; write a part of the failure's text"),
-            false => Ok(text),
-        }
-    }
-
-    fn backends(&self) -> syn::Result<Vec<LitStr>> {
-        let what = "a name or a list of names: `backend = \"local\"` or `backend = [\"local\", \"compose\"]`";
-        let names = match &self.arg.value {
-            Value::Expr(expr @ Expr::Path(_)) => {
-                let known = list(BACKENDS);
-                return self.wrong(
-                    expr,
-                    format!("is a path: deployers of your own are not available yet; backends are {known}"),
-                );
-            }
-            _ => match self.literal() {
-                Some(Lit::Str(name)) => vec![name.clone()],
-                _ => self.texts(what)?,
-            },
-        };
-        let mut errors = Errors::default();
-        if names.is_empty() {
-            errors.add(self.arg.place(), "`backend` has an empty list: it would make no case");
-        }
-        for (index, name) in names.iter().enumerate() {
-            let text = name.value();
-            if !BACKENDS.contains(&text.as_str()) {
-                let known = format!("{} backends are {}", meant(&text, BACKENDS), list(BACKENDS));
-                errors.add(name, format!("there is no backend `{text}`{known}"));
-            }
-            if names[..index].iter().any(|earlier| earlier.value() == text) {
-                errors.add(name, format!("`backend` has `{text}` twice"));
-            }
-        }
-        errors.into_result().map(|()| names)
-    }
-
-    fn duration(&self, example: &str) -> syn::Result<Duration> {
-        let literal = self.text(&format!("a time as text: `{} = \"{example}\"`", self.key))?;
-        self.parsed(&literal, example)
-    }
-
-    fn parsed(&self, literal: &LitStr, example: &str) -> syn::Result<Duration> {
-        let text = literal.value();
-        match humantime::parse_duration(&text) {
-            Ok(time) if time.is_zero() => self.wrong(literal, format!("is zero; try `\"{example}\"`")),
-            Ok(time) => Ok(time),
-            Err(_) if !text.is_empty() && text.chars().all(|digit| digit.is_ascii_digit()) => {
-                self.wrong(literal, format!("is `{text}`, which has no unit; try `\"{text}s\"`"))
-            }
-            Err(_) => self.wrong(literal, format!("is `{text}`, which is no time; try `\"{example}\"`")),
-        }
-    }
-
-    fn window(&self) -> syn::Result<Window> {
-        let literal =
-            self.text("a time or a number of blocks: `duration = \"90s\"` or `duration = \"30 blocks\"`")?;
-        let text = literal.value();
-        let Some(count) = text.strip_suffix("blocks").or_else(|| text.strip_suffix("block")) else {
-            return self.parsed(&literal, "90s").map(Window::Time);
-        };
-        match count.trim().parse() {
-            Ok(0) => self.wrong(&literal, "is no block; try `\"30 blocks\"`"),
-            Ok(blocks) => Ok(Window::Blocks(blocks)),
-            Err(_) => self
-                .wrong(&literal, format!("is `{text}`, which is no number of blocks; try `\"30 blocks\"`")),
-        }
-    }
-
-    fn layout(&self) -> syn::Result<&'static str> {
-        let names: Vec<&str> = LAYOUTS.iter().map(|(name, _)| *name).collect();
-        let literal = self.text(&format!("one of {}: `layout = \"star\"`", list(&names)))?;
-        let text = literal.value();
-        match LAYOUTS.iter().find(|(name, _)| *name == text) {
-            Some((_, variant)) => Ok(variant),
-            None => self
-                .wrong(&literal, format!("is `{text}`{} layouts are {}", meant(&text, &names), list(&names))),
-        }
-    }
-}
-
-/// The value of an integer that is written without a suffix.
-fn plain<T: std::str::FromStr<Err: Display>>(literal: &LitInt) -> Option<T> {
-    literal.base10_parse().ok().filter(|_| literal.suffix().is_empty())
 }

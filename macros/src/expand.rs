@@ -6,9 +6,9 @@ use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{Attribute, FnArg, Ident, ReturnType, parse_quote};
+use syn::{Attribute, FnArg, Ident, Path, ReturnType, parse_quote};
 
-use crate::check::{Case, Counts, Settings, Window};
+use crate::check::{Backend, Case, Counts, Settings, Wallets, Window};
 
 /// The function and its registration.
 pub(crate) fn expand(case: &Case) -> TokenStream {
@@ -17,10 +17,9 @@ pub(crate) fn expand(case: &Case) -> TokenStream {
     let conditions: Vec<_> =
         function.attrs.iter().filter(|attribute| is_condition(attribute)).cloned().collect();
     function.attrs.push(lens());
-    let krate = case.settings.krate.as_ref().map_or_else(|| quote!(::logos_scenario), |path| quote!(#path));
-    let framework = quote!(#krate::__private);
+    let (framework, import) = framework(case.settings.krate.as_ref());
     let name = function.sig.ident.unraw().to_string();
-    let ignore = option(case.ignore.as_ref().map(|reason| quote!(#reason)));
+    let ignore = option(case.ignore.as_ref().map(|reason| quote!(#reason)), &framework);
     let args = args(&case.settings, &framework);
     let run = Ident::new("run", Span::mixed_site());
     let call = call(case, &run, &framework);
@@ -31,6 +30,7 @@ pub(crate) fn expand(case: &Case) -> TokenStream {
         #function
         #(#conditions)*
         const _: () = {
+            #import
             #framework::inventory::submit! {
                 #framework::CaseDef {
                     function: #name,
@@ -46,25 +46,33 @@ pub(crate) fn expand(case: &Case) -> TokenStream {
     }
 }
 
+/// The framework's name, and its import under this name.
+pub(crate) fn framework(krate: Option<&Path>) -> (Ident, TokenStream) {
+    let framework = Ident::new("__fw", Span::mixed_site());
+    let krate = krate.map_or_else(|| quote!(::logos_scenario), |path| quote!(#path));
+    let import = quote!(use #krate::__private as #framework;);
+    (framework, import)
+}
+
 /// The item with everything that is wrong, so that its users see no error of their own.
 pub(crate) fn with_errors(item: &TokenStream, errors: &syn::Error) -> TokenStream {
     let errors = errors.to_compile_error();
     quote!(#item #errors)
 }
 
-fn is_condition(attribute: &Attribute) -> bool {
+pub(crate) fn is_condition(attribute: &Attribute) -> bool {
     attribute.path().is_ident("cfg")
 }
 
 /// Makes rust-analyzer show its run lens: by its sources (`hir-def`, `match_attr_flags`) it looks at the last four
 /// words of an attribute only. For the compiler `rust_analyzer` is a tool, whose attributes mean nothing; a
 /// `cfg_attr(rust_analyzer, …)` would warn of an unexpected `cfg` in every crate that does not declare it.
-fn lens() -> Attribute {
+pub(crate) fn lens() -> Attribute {
     parse_quote!(#[rust_analyzer::core::prelude::v1::test])
 }
 
 /// Calls the function so that a wrong argument or return type is told at the signature.
-fn call(case: &Case, run: &Ident, framework: &TokenStream) -> TokenStream {
+fn call(case: &Case, run: &Ident, framework: &Ident) -> TokenStream {
     let signature = &case.function.sig;
     let function = &signature.ident;
     let at_argument = signature.inputs.first().map_or_else(
@@ -84,7 +92,7 @@ fn call(case: &Case, run: &Ident, framework: &TokenStream) -> TokenStream {
     quote!(#framework::#call(#body, #run))
 }
 
-fn args(settings: &Settings, framework: &TokenStream) -> TokenStream {
+fn args(settings: &Settings, framework: &Ident) -> TokenStream {
     let counts = |counts: &Counts| {
         let values = &counts.values;
         quote!(&[#(#values),*])
@@ -92,13 +100,17 @@ fn args(settings: &Settings, framework: &TokenStream) -> TokenStream {
     let time = |time: &Duration| duration(*time, framework);
     let is_list = |counts: &Option<Counts>| counts.as_ref().is_some_and(|counts| counts.is_list);
     let matrix = is_list(&settings.validators) || is_list(&settings.executors);
+    let variant = |ty: &str, variant: &str| {
+        let (ty, variant) = (format_ident!("{ty}"), format_ident!("{variant}"));
+        quote!(#framework::#ty::#variant)
+    };
     let texts = |texts: &Vec<syn::LitStr>| quote!(&[#(#texts),*]);
-    let some = |value: TokenStream| option(Some(value));
+    let some = |value: TokenStream| option(Some(value), framework);
     let fields: Vec<(&str, Option<TokenStream>)> = vec![
         ("validators", settings.validators.as_ref().map(counts)),
         ("executors", settings.executors.as_ref().map(counts)),
         ("matrix", matrix.then(|| quote!(true))),
-        ("backends", settings.backends.as_ref().map(texts)),
+        ("backends", settings.backends.as_ref().map(|all| backends(all, framework))),
         (
             "window",
             settings.window.as_ref().map(|window| match window {
@@ -109,19 +121,18 @@ fn args(settings: &Settings, framework: &TokenStream) -> TokenStream {
                 Window::Blocks(blocks) => quote!(#framework::Window::Blocks(#blocks)),
             }),
         ),
-        (
-            "layout",
-            settings.layout.map(|layout| {
-                let layout = format_ident!("{layout}");
-                quote!(#framework::Layout::#layout)
-            }),
-        ),
+        ("layout", settings.layout.map(|layout| variant("Layout", layout))),
+        ("wallets", settings.wallets.as_ref().map(|wallets| some(accounts(wallets, framework)))),
         ("slot", settings.slot.as_ref().map(time)),
         ("active_slot_coeff", settings.active_slot_coeff.map(|value| quote!(#value))),
         ("security_param", settings.security_param.map(|value| quote!(#value))),
         ("topology", settings.topology.as_ref().map(|path| some(quote!(#path)))),
+        ("sharing", settings.cluster.map(|sharing| some(variant("Sharing", sharing)))),
+        ("node_control", settings.node_control.map(|on| quote!(#on))),
+        ("faults", settings.faults.map(|on| quote!(#on))),
         ("seed", settings.seed.map(|seed| some(quote!(#seed)))),
         ("timeout", settings.timeout.as_ref().map(|timeout| some(time(timeout)))),
+        ("until", settings.until.map(|until| variant("Until", until))),
         ("tags", settings.tags.as_ref().map(texts)),
         ("should_fail", settings.should_fail.as_ref().map(|text| some(quote!(#text)))),
     ];
@@ -135,14 +146,28 @@ fn args(settings: &Settings, framework: &TokenStream) -> TokenStream {
     quote!(#framework::CaseArgs { #(#written,)* #defaults })
 }
 
-fn duration(time: Duration, framework: &TokenStream) -> TokenStream {
+fn backends(backends: &[Backend], framework: &Ident) -> TokenStream {
+    let backends = backends.iter().map(|backend| match backend {
+        Backend::Named(name) => quote!(#framework::CaseBackend::Named(#name)),
+        Backend::Own(path) => {
+            let own = quote_spanned!(path.span()=> own_backend);
+            quote!(#framework::CaseBackend::Own(|| #framework::#own(#path)))
+        }
+    });
+    quote!(&[#(#backends),*])
+}
+
+fn accounts(wallets: &Wallets, framework: &Ident) -> TokenStream {
+    let users = wallets.users;
+    let funds = option(wallets.funds.map(|funds| quote!(#funds)), framework);
+    quote!(#framework::Wallets { users: #users, funds: #funds })
+}
+
+fn duration(time: Duration, framework: &Ident) -> TokenStream {
     let (seconds, nanos) = (time.as_secs(), time.subsec_nanos());
     quote!(#framework::Duration::new(#seconds, #nanos))
 }
 
-fn option(value: Option<TokenStream>) -> TokenStream {
-    value.map_or_else(
-        || quote!(::core::option::Option::None),
-        |value| quote!(::core::option::Option::Some(#value)),
-    )
+pub(crate) fn option(value: Option<TokenStream>, framework: &Ident) -> TokenStream {
+    value.map_or_else(|| quote!(#framework::None), |value| quote!(#framework::Some(#value)))
 }

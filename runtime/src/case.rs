@@ -1,16 +1,15 @@
 //! What the attribute registers, and the cases that come of it: one per backend and choice of values.
 
-use std::any::Any;
-use std::fmt;
-use std::process::ExitCode;
 use std::time::Duration;
 
-use futures::future::LocalBoxFuture;
-
+use crate::deployer::{Backend, Capabilities, Deployer};
 use crate::failure::Problem;
 use crate::run::Run;
-use crate::scenario::{BuildError, Scenario, ScenarioBuilder, Window};
+use crate::scenario::{BuildError, Scenario, ScenarioBuilder, Until, Window};
 use crate::topology::{Consensus, Layout, TopologyBuilder};
+
+mod body;
+pub use body::{Body, BodyError, BodyFuture, ScenarioResult, WithRun, WithoutRun, call};
 
 /// One `#[scenario]` function, as the attribute registers it.
 pub struct CaseDef {
@@ -43,12 +42,14 @@ pub struct CaseArgs {
     pub executors: &'static [usize],
     /// Whether either was written as a list, so that names tell the numbers.
     pub matrix: bool,
-    /// Names of backends, one case each.
-    pub backends: &'static [&'static str],
+    /// Backends, one case each.
+    pub backends: &'static [CaseBackend],
     /// For how long the chain is watched.
     pub window: Window,
     /// Who dials whom.
     pub layout: Layout,
+    /// Accounts that the scenario is sure to get.
+    pub wallets: Option<Wallets>,
     /// How long a slot lasts.
     pub slot: Duration,
     /// The probability that a slot has a leader.
@@ -57,10 +58,18 @@ pub struct CaseArgs {
     pub security_param: u32,
     /// Changes the topology after all else is set.
     pub topology: Option<fn(TopologyBuilder) -> TopologyBuilder>,
+    /// Who may use the cluster besides, where that is written.
+    pub sharing: Option<Sharing>,
+    /// Whether the scenario may stop, kill, pause and restart nodes.
+    pub node_control: bool,
+    /// Whether the scenario may disturb the network.
+    pub faults: bool,
     /// Drives everything random.
     pub seed: Option<u64>,
     /// The longest time for body and window.
     pub timeout: Option<Duration>,
+    /// When the run ends.
+    pub until: Until,
     /// Text that the failure must have for the case to pass.
     pub should_fail: Option<&'static str>,
     /// Words by which cases can be chosen.
@@ -73,50 +82,134 @@ impl CaseArgs {
         validators: &[1],
         executors: &[0],
         matrix: false,
-        backends: &["local"],
+        backends: &[CaseBackend::Named("local")],
         window: Window::Time(Duration::from_secs(60)),
         layout: Layout::Star,
+        wallets: None,
         slot: Consensus::DEFAULT.slot,
         active_slot_coeff: Consensus::DEFAULT.active_slot_coeff,
         security_param: Consensus::DEFAULT.security_param,
         topology: None,
+        sharing: None,
+        node_control: false,
+        faults: false,
         seed: None,
         timeout: None,
+        until: Until::Window,
         should_fail: None,
         tags: &[],
     };
+
+    /// Who may use the cluster besides: by default, who would not notice.
+    #[must_use]
+    pub const fn sharing(&self) -> Sharing {
+        match self.sharing {
+            Some(sharing) => sharing,
+            None if self.should_fail.is_some() => Sharing::Fresh,
+            None if self.node_control || self.faults => Sharing::Exclusive,
+            None => Sharing::Shared,
+        }
+    }
+}
+
+/// A backend, as the attribute names it.
+#[derive(Clone, Copy, Debug)]
+pub enum CaseBackend {
+    /// One of those that `main!` lists.
+    Named(&'static str),
+    /// A deployer of the user's.
+    Own(fn() -> Backend),
+}
+
+/// Accounts that a scenario is sure to get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wallets {
+    /// How many.
+    pub users: usize,
+    /// Units in all of them; 100 each where it is not said.
+    pub funds: Option<u64>,
+}
+
+/// Who may use a cluster besides one scenario.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sharing {
+    /// Others, at the same time.
+    Shared,
+    /// Others, before and after.
+    Exclusive,
+    /// Nobody, ever.
+    Fresh,
+}
+
+/// What `backend = path` may name: a [`Deployer`], or a function that returns one.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no backend",
+    label = "must be a `Deployer`, or a function without argument that returns one"
+)]
+pub trait OwnBackend<Marker> {
+    /// The backend.
+    fn backend(self) -> Backend;
+}
+
+/// Marks a deployer.
+pub struct Itself;
+/// Marks a function that returns a deployer.
+pub struct Made<D>(std::marker::PhantomData<D>);
+
+impl<D: Deployer> OwnBackend<Itself> for D {
+    fn backend(self) -> Backend {
+        Backend::new(self)
+    }
+}
+
+impl<D: Deployer, F: FnOnce() -> D> OwnBackend<Made<D>> for F {
+    fn backend(self) -> Backend {
+        Backend::new(self())
+    }
+}
+
+/// The backend of a path; what the attribute's expansion calls.
+pub fn own_backend<Marker>(named: impl OwnBackend<Marker>) -> Backend {
+    named.backend()
 }
 
 inventory::collect!(CaseDef);
 
 /// One scenario function on one backend with one choice of its value lists: one cargo test.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct Case {
     pub(crate) def: &'static CaseDef,
-    pub(crate) backend: &'static str,
+    pub(crate) backend: Backend,
     pub(crate) validators: usize,
     pub(crate) executors: usize,
 }
 
 impl Case {
-    /// All registered cases, sorted by name. `main_crate` is left out of the names of its own cases.
-    pub(crate) fn all(main_crate: &str) -> Vec<(String, Self)> {
-        let mut cases: Vec<_> = inventory::iter::<CaseDef>()
-            .flat_map(Self::of)
-            .map(|case| (case.name(main_crate), case))
-            .collect();
+    /// All cases of the registered functions, and everything that is wrong with them. The order is that of
+    /// their names. `main_crate` is left out of the names of its own cases.
+    pub(crate) fn all(main_crate: &str, backends: &[Backend]) -> (Vec<(String, Self)>, Vec<Problem>) {
+        let mut problems = Vec::new();
+        let mut cases = Vec::new();
+        for def in inventory::iter::<CaseDef>() {
+            for backend in def.args.backends {
+                match backend.among(backends) {
+                    Ok(backend) => cases.extend(Self::of(def, &backend)),
+                    Err(name) => problems.push(unknown_backend(def, name, backends)),
+                }
+            }
+        }
+        let mut cases: Vec<_> = cases.into_iter().map(|case| (case.name(main_crate), case)).collect();
         cases.sort_by(|(one, _), (other, _)| one.cmp(other));
-        cases
+        problems.sort_by(|one, other| one.place().cmp(other.place()));
+        problems.extend(duplicates(&cases));
+        (cases, problems)
     }
 
-    fn of(def: &'static CaseDef) -> Vec<Self> {
-        let args = &def.args;
+    fn of(def: &'static CaseDef, backend: &Backend) -> Vec<Self> {
         let mut cases = Vec::new();
-        for backend in args.backends {
-            for &validators in args.validators {
-                for &executors in args.executors {
-                    cases.push(Self { def, backend, validators, executors });
-                }
+        for &validators in def.args.validators {
+            for &executors in def.args.executors {
+                cases.push(Self { def, backend: backend.clone(), validators, executors });
             }
         }
         cases
@@ -124,15 +217,20 @@ impl Case {
 
     /// `<module path without the crate>::<fn>`: what an IDE calls the function.
     pub(crate) fn base_name(&self, main_crate: &str) -> String {
-        let module = self.def.module;
-        let inner = module.strip_prefix(main_crate).filter(|rest| rest.is_empty() || rest.starts_with("::"));
-        let path = inner.unwrap_or(module).trim_start_matches("::");
-        if path.is_empty() { self.def.function.to_owned() } else { format!("{path}::{}", self.def.function) }
+        path(main_crate, self.def.module, self.def.function)
+    }
+
+    /// What the scenario declares that it needs and its backend lacks.
+    pub(crate) fn lacking(&self) -> Vec<&'static str> {
+        let CaseArgs { node_control, faults, .. } = self.def.args;
+        let needs = Capabilities { node_control, network_faults: faults, ..Capabilities::default() };
+        self.backend.deployer().capabilities().lacking(&needs)
     }
 
     fn name(&self, main_crate: &str) -> String {
         let base = self.base_name(main_crate);
-        let Self { backend, validators, executors, .. } = self;
+        let Self { validators, executors, .. } = self;
+        let backend = self.backend.name();
         match self.def.args.matrix {
             true => format!("{backend}::{base}::v{validators}e{executors}"),
             false => format!("{backend}::{base}"),
@@ -141,7 +239,7 @@ impl Case {
 
     /// Where the function is, for messages.
     pub(crate) fn location(&self) -> String {
-        format!("{}:{}:{}", self.def.file, self.def.line, self.def.column)
+        self.def.location()
     }
 
     pub(crate) fn nodes(&self) -> usize {
@@ -164,7 +262,19 @@ impl Case {
                 None => topology,
             }
         });
-        builder.with_window(args.window).with_seed(seed).build_base()
+        let mut builder = builder.with_window(args.window).with_until(args.until).with_seed(seed);
+        builder = match args.wallets {
+            None => builder,
+            Some(Wallets { users, funds: None }) => builder.wallets(users),
+            Some(Wallets { users, funds: Some(funds) }) => builder.with_wallet_config(funds, users),
+        };
+        if args.node_control {
+            builder = builder.enable_node_control();
+        }
+        if args.faults {
+            builder = builder.enable_faults();
+        }
+        builder.build_base()
     }
 
     /// The longest time that body and window may take.
@@ -175,8 +285,40 @@ impl Case {
     }
 }
 
+/// `<module path without the main crate>::<fn>`.
+pub(crate) fn path(main_crate: &str, module: &str, function: &str) -> String {
+    let inner = module.strip_prefix(main_crate).filter(|rest| rest.is_empty() || rest.starts_with("::"));
+    let path = inner.unwrap_or(module).trim_start_matches("::");
+    if path.is_empty() { function.to_owned() } else { format!("{path}::{function}") }
+}
+
+impl CaseBackend {
+    /// The backend, or its name if it is none of these.
+    fn among(&self, backends: &[Backend]) -> Result<Backend, &'static str> {
+        match *self {
+            Self::Named(name) => backends.iter().find(|backend| backend.name() == name).cloned().ok_or(name),
+            Self::Own(make) => Ok(make()),
+        }
+    }
+}
+
+impl CaseDef {
+    fn location(&self) -> String {
+        format!("{}:{}:{}", self.file, self.line, self.column)
+    }
+}
+
+fn unknown_backend(def: &CaseDef, name: &str, backends: &[Backend]) -> Problem {
+    let known: Vec<_> = backends.iter().map(Backend::name).collect();
+    Problem::new(
+        format!("{} ({})", def.function, def.location()),
+        format!("this build has no backend `{name}`, only {}", known.join(", ")),
+        format!("add the feature `{name}` to the dependency on `logos-scenario`"),
+    )
+}
+
 /// Cases whose names are taken, each with both places.
-pub(crate) fn duplicates(cases: &[(String, Case)]) -> Vec<Problem> {
+fn duplicates(cases: &[(String, Case)]) -> Vec<Problem> {
     let same = cases.windows(2).filter(|pair| pair[0].0 == pair[1].0);
     same.map(|pair| {
         let places = format!("{} and {}", pair[0].1.location(), pair[1].1.location());
@@ -185,96 +327,34 @@ pub(crate) fn duplicates(cases: &[(String, Case)]) -> Vec<Problem> {
     .collect()
 }
 
-/// What running a body came to.
-pub type BodyFuture<'a> = LocalBoxFuture<'a, Result<(), BodyError>>;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::FakeDeployer;
 
-/// Why a body did not succeed.
-#[derive(Debug)]
-pub struct BodyError {
-    /// What it said.
-    pub text: String,
-    /// Whether it is the failure of a drive, which is known already.
-    pub of_drive: bool,
-}
-
-/// A function that can be the body of a scenario: an `async fn` with no argument or `&mut Run`.
-#[diagnostic::on_unimplemented(
-    message = "this function cannot be the body of a #[scenario]",
-    label = "must be an `async fn` that takes no argument or `&mut Run`",
-    note = "it returns `()`, `Result<(), E>` with `E: Debug`, or `ExitCode`"
-)]
-pub trait Body<Marker> {
-    /// Runs it.
-    fn run(self, run: &mut Run) -> BodyFuture<'_>;
-}
-
-/// Marks a body with an argument.
-pub struct WithRun<R>(std::marker::PhantomData<R>);
-/// Marks a body without an argument.
-pub struct WithoutRun<R>(std::marker::PhantomData<R>);
-
-impl<F, R> Body<WithRun<R>> for F
-where
-    F: AsyncFn(&mut Run) -> R + 'static,
-    R: ScenarioResult,
-{
-    fn run(self, run: &mut Run) -> BodyFuture<'_> {
-        Box::pin(async move { self(run).await.into_outcome() })
-    }
-}
-
-impl<F, R> Body<WithoutRun<R>> for F
-where
-    F: AsyncFn() -> R + 'static,
-    R: ScenarioResult,
-{
-    fn run(self, _: &mut Run) -> BodyFuture<'_> {
-        Box::pin(async move { self().await.into_outcome() })
-    }
-}
-
-/// Runs a body; what the attribute's expansion calls.
-pub fn call<Marker>(body: impl Body<Marker>, run: &mut Run) -> BodyFuture<'_> {
-    body.run(run)
-}
-
-/// What a body may return.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` is not a supported return type of a #[scenario]",
-    label = "must be `()`, `Result<(), E>` with `E: Debug`, or `ExitCode`"
-)]
-pub trait ScenarioResult {
-    /// What the body came to.
-    ///
-    /// # Errors
-    ///
-    /// The body says that it failed.
-    fn into_outcome(self) -> Result<(), BodyError>;
-}
-
-impl ScenarioResult for () {
-    fn into_outcome(self) -> Result<(), BodyError> {
-        Ok(())
-    }
-}
-
-impl<E: fmt::Debug + 'static> ScenarioResult for Result<(), E> {
-    fn into_outcome(self) -> Result<(), BodyError> {
-        self.map_err(|error| {
-            let any: &dyn Any = &error;
-            let of_drive = any
-                .downcast_ref::<anyhow::Error>()
-                .is_some_and(|error| error.downcast_ref::<crate::failure::RunFailed>().is_some());
-            BodyError { text: format!("{error:?}"), of_drive }
-        })
-    }
-}
-
-impl ScenarioResult for ExitCode {
-    fn into_outcome(self) -> Result<(), BodyError> {
-        if self == Self::SUCCESS {
-            return Ok(());
-        }
-        Err(BodyError { text: format!("it returned {self:?}"), of_drive: false })
+    #[test]
+    fn names_that_are_taken_twice_are_told_with_both_places() {
+        const ONE: CaseDef = CaseDef {
+            function: "twin",
+            module: "suite::inner",
+            package: "suite",
+            file: "tests/one.rs",
+            line: 3,
+            column: 10,
+            ignore: None,
+            args: CaseArgs::DEFAULT,
+            body: |run| call(async || (), run),
+        };
+        static DEFS: [CaseDef; 2] = [ONE, CaseDef { file: "tests/other.rs", line: 7, ..ONE }];
+        let backend = Backend::new(FakeDeployer::default().named("local"));
+        let cases = DEFS.iter().flat_map(|def| Case::of(def, &backend));
+        let cases: Vec<_> = cases.map(|case| (case.name("suite"), case)).collect();
+        let told: Vec<_> = duplicates(&cases).iter().map(ToString::to_string).collect();
+        assert_eq!(
+            told,
+            ["local::inner::twin: two scenarios have this name: tests/one.rs:3:10 and tests/other.rs:7:10; \
+              rename one of them"]
+        );
+        assert_eq!(duplicates(&cases[..1]).len(), 0);
     }
 }

@@ -1,240 +1,198 @@
 //! From registered scenarios to ordinary cargo tests.
 //!
 //! [`main`] is what `main!` calls: parse the arguments, collect and check the cases, hand them to
-//! libtest-mimic. `attempt` is what each of them does: wait for room, deploy, run the body, judge,
+//! libtest-mimic. [`attempt`] is what each of them does: wait for room, deploy, run the body, judge,
 //! tear down.
 
-use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use futures::FutureExt;
-use libtest_mimic::{Failed, Trial};
+use libtest_mimic::{Completion, Failed, Trial};
 
-use crate::case::{Case, duplicates};
+use crate::case::{Case, CaseDef};
 use crate::deployer::Backend;
 use crate::env;
-use crate::failure::{Failure, FailureClass, Problem, RunFailed};
+use crate::failure::Problem;
 use crate::node::NodeProgram;
-use crate::pool::budget::Budget;
-use crate::report::Report;
-use crate::run::{Place, Run};
-use crate::runner::{Runner, panic_text};
-use crate::scenario::{Scenario, install_program};
+use crate::scenario::install_program;
 
 mod args;
+mod attempt;
+mod body;
 mod interrupt;
+mod logs;
+mod plain;
+mod progress;
+mod skip;
+use args::Args;
 use interrupt::Interrupt;
+pub use plain::{PlainResult, PlainTest, run_plain, run_plain_async};
+use progress::Progress;
+use skip::Skips;
+
+/// What `main!` says of the program it is in.
+#[derive(Clone, Copy, Debug)]
+pub struct Program {
+    /// Path of the program's own crate, which its cases' names leave out.
+    pub main_crate: &'static str,
+    /// Crates whose scenarios the program has to have.
+    pub libraries: &'static [&'static str],
+}
 
 /// Runs all scenarios linked into this program as cargo tests; `main!` calls it.
-pub fn main(main_crate: &str, program: impl NodeProgram, backends: &[Backend]) -> ExitCode {
-    run(std::env::args(), main_crate, program, backends)
+pub fn main(program: Program, node: impl NodeProgram, backends: &[Backend]) -> ExitCode {
+    run(std::env::args(), program, node, backends)
 }
 
 /// [`main`] with a command line of the caller's.
 pub fn run(
     args: impl Iterator<Item = String>,
-    main_crate: &str,
-    program: impl NodeProgram,
+    program: Program,
+    node: impl NodeProgram,
     backends: &[Backend],
 ) -> ExitCode {
-    install_program(program);
-    let args = match args::parse(args) {
+    install_program(node);
+    if let Err(problems) = env::check() {
+        return refuse(problems);
+    }
+    let args = match args::parse(args, &env::settings().libtest) {
         Ok(args) => args,
         Err(exit) => return exit,
     };
-    let cases = Case::all(main_crate);
-    let mut problems = duplicates(&cases);
-    problems.extend(env::check().err().into_iter().flatten().cloned());
-    problems.extend(cases.iter().filter_map(|(name, case)| unknown_backend(name, case, backends)));
+    let (cases, mut problems) = Case::all(program.main_crate, backends);
+    let tests = plain::all(program.main_crate);
+    problems.extend(dropped(&program, cases.is_empty() && tests.is_empty()));
     if !problems.is_empty() {
-        problems.iter().for_each(|problem| eprintln!("error: {problem}"));
-        return ExitCode::from(101);
+        return refuse(&problems);
     }
-    let interrupt = Interrupt::default();
-    let trial = |(name, case): &(String, Case)| {
-        let backend = backends.iter().find(|backend| backend.name() == case.backend).cloned();
-        let (name, case, interrupt) = (name.clone(), *case, interrupt.clone());
-        Trial::test(name.clone(), move || {
-            attempt(&name, case, &backend.expect("unknown backends were refused"), &interrupt)
+    if args.list_tags {
+        list_tags(&cases);
+        return ExitCode::SUCCESS;
+    }
+    run_cases(args, program.main_crate, &cases, &tests)
+}
+
+fn refuse(problems: &[Problem]) -> ExitCode {
+    problems.iter().for_each(|problem| eprintln!("error: {problem}"));
+    ExitCode::from(101)
+}
+
+/// Registrations that the linker left out, since a program has only the crates that it mentions.
+fn dropped(program: &Program, nothing: bool) -> Vec<Problem> {
+    let missing = |library: &&&str| {
+        let inside = |module: &str| module.split("::").next() == Some(**library);
+        !inventory::iter::<CaseDef>().any(|def| inside(def.module))
+    };
+    let mut problems: Vec<_> = (program.libraries.iter().filter(missing))
+        .map(|library| {
+            Problem::new(
+                *library,
+                "no scenario of this crate is registered",
+                "look whether its modules are declared",
+            )
         })
-        .with_ignored_flag(case.def.ignore.is_some())
-    };
-    let trials = cases.iter().map(trial).collect();
-    let names: Vec<_> = cases.iter().map(|(name, case)| (name.clone(), case.base_name(main_crate))).collect();
-    let arguments = args.select(&names);
+        .collect();
+    if nothing && problems.is_empty() {
+        problems.push(Problem::new(
+            program.main_crate,
+            "no scenario is registered, so that this program would test nothing",
+            "declare the modules that have them, or name the crates: `main!(program = …, scenarios = [my_scenarios])`",
+        ));
+    }
+    problems
+}
+
+fn list_tags(cases: &[(String, Case)]) {
+    let mut tags: Vec<_> = cases.iter().flat_map(|(_, case)| case.def.args.tags).collect();
+    tags.sort_unstable();
+    for same in tags.chunk_by(|one, other| one == other) {
+        println!("{}: {} cases", same[0], same.len());
+    }
+}
+
+/// What all cases of one run have in common.
+struct Shared {
+    interrupt: Interrupt,
+    progress: Progress,
+    shows_passing: bool,
+    fail_fast: bool,
+    has_failed: AtomicBool,
+}
+
+fn run_cases(
+    args: Args,
+    main_crate: &str,
+    cases: &[(String, Case)],
+    tests: &[(String, &'static PlainTest)],
+) -> ExitCode {
+    let tags = &env::settings().tags;
+    let mut chosen: Vec<bool> = cases
+        .iter()
+        .map(|(name, case)| {
+            args.chooses(cases, name, &case.base_name(main_crate)) && tags.choose(case.def.args.tags)
+        })
+        .collect();
+    chosen.extend(tests.iter().map(|(name, _)| args.chooses(cases, name, name) && tags.choose(&[])));
+    let count = chosen.iter().filter(|chosen| **chosen).count();
+
+    logs::install(args.no_capture);
+    let (progress, arguments) = Progress::begin(args.arguments(count), args.no_capture);
+    let shared = Arc::new(Shared {
+        interrupt: Interrupt::default(),
+        progress: progress.clone(),
+        shows_passing: arguments.show_output,
+        fail_fast: args.fail_fast,
+        has_failed: AtomicBool::new(false),
+    });
+    let skips =
+        Skips::find(cases.iter().zip(&chosen).filter(|(_, chosen)| **chosen).map(|((_, case), _)| case));
+    let mut trials: Vec<Trial> = Vec::with_capacity(chosen.len());
+    for ((name, case), chosen) in cases.iter().zip(&chosen) {
+        trials.push(if *chosen { case_trial(name, case, &skips, &arguments, &shared) } else { left_out() });
+    }
+    for ((name, test), chosen) in tests.iter().zip(&chosen[cases.len()..]) {
+        trials.push(if *chosen { plain::trial(name, test) } else { left_out() });
+    }
+    args.shuffle(&mut trials);
     if !arguments.list {
-        interrupt.listen();
+        shared.interrupt.listen();
     }
-    libtest_mimic::run(&arguments, trials).exit_code()
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    progress.end();
+    conclusion.exit_code()
 }
 
-fn unknown_backend(name: &str, case: &Case, backends: &[Backend]) -> Option<Problem> {
-    if backends.iter().any(|backend| backend.name() == case.backend) {
-        return None;
-    }
-    let known: Vec<_> = backends.iter().map(Backend::name).collect();
-    Some(Problem::new(
-        format!("{name} ({})", case.location()),
-        format!("this build has no backend `{}`, only {}", case.backend, known.join(", ")),
-        format!("add the feature `{}` to the dependency on `logos-scenario`", case.backend),
-    ))
+/// A trial that [`Args::arguments`] has libtest-mimic filter out and count as such.
+fn left_out() -> Trial {
+    Trial::test(args::LEFT_OUT, || Ok(()))
 }
 
-/// One attempt of one case, from the queue to the verdict.
-fn attempt(name: &str, case: Case, backend: &Backend, interrupt: &Interrupt) -> Result<(), Failed> {
-    let seed = env::settings().seed.or(case.def.args.seed).unwrap_or_else(rand::random);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(|error| Failed::from(format!("no runtime for the case: {error}")))?;
-    let place = Place::of_case(name).map_err(|error| Failed::from(error.to_string()))?;
-    let outcome = runtime.block_on(lifecycle(name, case, backend, seed, &place, interrupt));
-    runtime.shutdown_timeout(Duration::from_millis(50));
-    place.remove_empty();
-    verdict(name, case, seed, &place, outcome)
-}
-
-/// Queue, deploy, body, judgement, teardown; every failure of all of these.
-async fn lifecycle(
+fn case_trial(
     name: &str,
-    case: Case,
-    backend: &Backend,
-    seed: u64,
-    place: &Place,
-    interrupt: &Interrupt,
-) -> Result<Vec<Report>, RunFailed> {
-    let scenario = case
-        .scenario(seed)
-        .map_err(|error| RunFailed { failures: error.problems.into_iter().map(Failure::from).collect() })?;
-    usable(backend, &scenario).await?;
-    let began = Instant::now();
-    let (_budget, runner) = tokio::select! {
-        biased;
-        () = interrupt.happened() => return Err(interrupted().into()),
-        deployed = async {
-            let budget = Budget::take(case.nodes(), env::settings().max_nodes).await?;
-            let queued = began.elapsed();
-            say(name, &format!("deploying; nodes: {}, queued {:.1} s", case.nodes(), queued.as_secs_f64()));
-            Ok::<_, RunFailed>((budget, Runner::deploy(backend.deployer(), &scenario, place, Some(queued)).await?))
-        } => deployed?,
-    };
-    say(name, &format!("ready after {:.1} s; window {}", began.elapsed().as_secs_f64(), scenario.window()));
-
-    let timeout = env::settings().scaled(case.timeout(&scenario));
-    let mut run = Run::new(runner);
-    let ended = tokio::select! {
-        biased;
-        () = interrupt.happened() => Some(interrupted()),
-        body = tokio::time::timeout(timeout, body(case, &mut run)) => body.unwrap_or_else(|_| Some(timed_out(timeout))),
-    };
-    let mut failures: Vec<Failure> = Vec::new();
-    let mut reports = Vec::new();
-    match run.conclude(ended.is_some()) {
-        Ok(judged) => reports = judged,
-        Err(failed) => failures = failed.failures,
+    case: &Case,
+    skips: &Skips,
+    arguments: &libtest_mimic::Arguments,
+    shared: &Arc<Shared>,
+) -> Trial {
+    let reason = skips.reason(case);
+    if let Some(reason) = reason.as_ref().filter(|_| arguments.list && arguments.ignored) {
+        eprintln!("note: {name} is ignored: {reason}");
     }
-    failures.extend(ended);
-    failures.extend(run.into_runner().teardown().await.err().into_iter().flat_map(|failed| failed.failures));
-    if failures.is_empty() { Ok(reports) } else { Err(RunFailed { failures }) }
-}
-
-/// Whether the backend can run here, and can do what the scenario needs.
-async fn usable(backend: &Backend, scenario: &Scenario) -> Result<(), Failure> {
-    let failure = Failure::new(FailureClass::Infrastructure, "backend");
-    backend.deployer().available().await.map_err(|unavailable| {
-        let expected = format!("backend `{}` to be usable on this machine", backend.name());
-        failure.clone().expected(expected).seen(unavailable.missing).try_next(unavailable.try_next)
-    })?;
-    let lacking = backend.deployer().capabilities().lacking(&scenario.needs());
-    if lacking.is_empty() {
-        return Ok(());
+    // Whoever asks for what is ignored gets it, with the failure that comes of it.
+    let asked_for = arguments.ignored || arguments.include_ignored;
+    if let Some(reason) = reason.filter(|_| !asked_for && !arguments.list) {
+        return Trial::ignorable_test(name, || Ok(Completion::ignored_with(reason)));
     }
-    Err(failure
-        .expected(format!("backend `{}` to be capable of {}", backend.name(), lacking.join(", ")))
-        .seen("it is not")
-        .try_next("run the scenario on another backend, or leave out the workload that needs it"))
-}
-
-/// Runs the body and drives what it left; the failure is the body's own.
-async fn body(case: Case, run: &mut Run) -> Option<Failure> {
-    let failure = match AssertUnwindSafe((case.def.body)(run)).catch_unwind().await {
-        Ok(Ok(())) => None,
-        Ok(Err(error)) if error.of_drive => None,
-        Ok(Err(error)) => Some(body_failure(case, "an error", &error.text)),
-        Err(panic) => Some(body_failure(case, "a panic", panic_text(&*panic))),
-    };
-    if failure.is_none() {
-        run.drive_rest().await;
-    }
-    failure
-}
-
-fn body_failure(case: Case, what: &str, text: &str) -> Failure {
-    Failure::new(FailureClass::Test, "body")
-        .expected(format!("`{}` to return without {what}", case.def.function))
-        .seen(format!("{what}: {text}"))
-        .look(case.location())
-}
-
-fn timed_out(timeout: Duration) -> Failure {
-    Failure::new(FailureClass::Test, "timeout")
-        .expected(format!("body and window to take at most {}", humantime::format_duration(timeout)))
-        .seen("they were still running")
-        .try_next("look what the body waits for, or set `timeout` in the attribute")
-}
-
-fn interrupted() -> Failure {
-    Failure::new(FailureClass::Test, "interrupt")
-        .expected("the run to go on until its end")
-        .seen("Ctrl-C or SIGTERM; the cluster was torn down")
-}
-
-/// What cargo is told.
-fn verdict(
-    name: &str,
-    case: Case,
-    seed: u64,
-    place: &Place,
-    outcome: Result<Vec<Report>, RunFailed>,
-) -> Result<(), Failed> {
-    match (outcome, case.def.args.should_fail) {
-        (Ok(reports), None) => {
-            reports.iter().for_each(|report| say(name, &format!("passed; {report}")));
-            Ok(())
+    let ignored = skips.reason(case).is_some();
+    let (owned, case, shared) = (name.to_owned(), case.clone(), Arc::clone(shared));
+    Trial::ignorable_test(name, move || {
+        if shared.fail_fast && shared.has_failed.load(Ordering::Relaxed) {
+            return Ok(Completion::ignored_with("an earlier case failed, and --fail-fast is given"));
         }
-        (Ok(_), Some(text)) => {
-            Err(Failed::from(format!("the scenario passed, but should fail with `{text}`")))
-        }
-        (Err(failed), Some(text)) if failed.to_string().contains(text) => {
-            say(name, &format!("failed with `{text}`, as it should"));
-            Ok(())
-        }
-        (Err(failed), should_fail) => {
-            let mut message = format!("{failed}\n\n{}", repeat(name, case, seed, place));
-            if let Some(text) = should_fail {
-                message =
-                    format!("the scenario should fail with `{text}`, but failed otherwise:\n\n{message}");
-            }
-            if env::settings().nextest.is_some() {
-                // nextest puts what follows `Error: ` into JUnit.
-                eprintln!("Error: {message}");
-            }
-            Err(Failed::from(message))
-        }
-    }
-}
-
-/// The line that repeats the run, and where its files are.
-fn repeat(name: &str, case: Case, seed: u64, place: &Place) -> String {
-    let command = format!("SCENARIO_SEED={seed} cargo test -p {} -- --exact {name}", case.def.package);
-    let files =
-        if place.directory().is_dir() { place.directory().display().to_string() } else { "none".to_owned() };
-    format!("repeat with: {command}\nfiles: {files}")
-}
-
-/// One line of progress.
-fn say(name: &str, what: &str) {
-    eprintln!("{name}: {what}");
+        let outcome: Result<(), Failed> = attempt::run(&owned, &case, &shared);
+        shared.has_failed.fetch_or(outcome.is_err(), Ordering::Relaxed);
+        outcome.map(|()| Completion::Completed)
+    })
+    .with_ignored_flag(ignored)
 }

@@ -33,12 +33,12 @@ pub use deployer::{AnyCluster, Backend, Capabilities, Cluster, Deployer};
 pub use expectation::{ChainAgreement, ConsensusLiveness, Expectation, NoCrash, TransactionInclusion};
 pub use failure::{BuildError, Failure, FailureClass, Problem, RunFailed};
 pub use feed::{Block, BlockFeed, Event};
-pub use logos_scenario_macros::scenario;
+pub use logos_scenario_macros::{scenario, test};
 pub use node::{HeaderId, NodeClient, NodeProgram, TransactionId};
 pub use report::Report;
 pub use run::{Result, Run};
 pub use runner::Runner;
-pub use scenario::{Scenario, ScenarioBuilder, ScenarioBuilderExt, Window, install_program};
+pub use scenario::{Scenario, ScenarioBuilder, ScenarioBuilderExt, Until, Window, install_program};
 pub use topology::{Consensus, Layout, Role, Topology};
 pub use workload::{Counters, Transactions, Workload};
 
@@ -52,11 +52,14 @@ pub mod prelude {
 /// What the attribute's expansion names.
 #[doc(hidden)]
 pub mod __private {
+    pub use std::option::Option::{None, Some};
     pub use std::time::Duration;
 
     pub use inventory;
+    pub use logos_scenario_macros::dropped_tests;
 
-    pub use crate::case::{CaseArgs, CaseDef, call};
-    pub use crate::scenario::Window;
+    pub use crate::case::{CaseArgs, CaseBackend, CaseDef, Sharing, Wallets, call, own_backend};
+    pub use crate::harness::{PlainTest, Program, run_plain, run_plain_async};
+    pub use crate::scenario::{Until, Window};
     pub use crate::topology::Layout;
 }

@@ -2,9 +2,11 @@
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
+
+use tokio::sync::watch;
 
 use crate::context::{NodeClients, RunContext};
 use crate::deployer::{DeployError, Placement};
@@ -13,7 +15,7 @@ use crate::failure::{Failure, FailureClass, RunFailed};
 use crate::feed::BlockFeed;
 use crate::node::NodeClient;
 use crate::report::{Journal, Report};
-use crate::runner::{Driving, Runner};
+use crate::runner::{Driving, NodeControl, Runner};
 use crate::scenario::{Parts, ScenarioBuilderExt};
 
 /// What the body of a scenario returns: nothing, or any error.
@@ -32,27 +34,78 @@ pub struct Run {
     runner: Runner,
     context: RunContext,
     parts: Parts,
-    touched: bool,
     drives: Arc<Drives>,
 }
 
-/// What became of the drives of one body, whatever it did with their results.
+/// What one body did, whatever it makes of the results.
 #[derive(Default)]
 pub(crate) struct Drives {
+    touched: AtomicBool,
     started: AtomicU32,
     ended: Mutex<Vec<std::result::Result<Report, RunFailed>>>,
+    current: watch::Sender<Option<RunContext>>,
 }
 
 impl Drives {
     fn lock(&self) -> MutexGuard<'_, Vec<std::result::Result<Report, RunFailed>>> {
         self.ended.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// The contexts of the drives, each from its start.
+    pub(crate) fn contexts(&self) -> watch::Receiver<Option<RunContext>> {
+        self.current.subscribe()
+    }
+
+    /// What became of all drives, and whether they prove anything; of a body that was `interrupted` only
+    /// what is known.
+    pub(crate) fn conclude(&self, interrupted: bool) -> std::result::Result<Vec<Report>, RunFailed> {
+        let mut reports = Vec::new();
+        let mut failures = Vec::new();
+        let ended = std::mem::take(&mut *self.lock());
+        if !interrupted && (ended.len() as u32) < self.started.load(Ordering::Relaxed) {
+            failures.push(
+                Failure::new(FailureClass::Test, "body")
+                    .expected("`finish().await` after `start().await`")
+                    .seen("a drive that was started and dropped")
+                    .because("what it did was never judged"),
+            );
+        }
+        for drive in ended {
+            match drive {
+                Ok(report) => reports.push(report),
+                Err(failed) => failures.extend(failed.failures),
+            }
+        }
+        if !interrupted && !self.touched.load(Ordering::Relaxed) {
+            failures.push(
+                Failure::new(FailureClass::Test, "body")
+                    .expected("a body that registers a workload or an expectation, or looks at the cluster")
+                    .seen("it never touched its `run: &mut Run`")
+                    .because("such a scenario proves nothing")
+                    .try_next("`run.expect_consensus_liveness(); run.drive().await`"),
+            );
+        }
+        if failures.is_empty() { Ok(reports) } else { Err(RunFailed { failures }) }
+    }
 }
 
 impl Run {
     pub(crate) fn new(runner: Runner) -> Self {
         let context = runner.context(runner.scenario());
-        Self { runner, context, parts: Parts::default(), touched: false, drives: Arc::default() }
+        Self { runner, context, parts: Parts::default(), drives: Arc::default() }
+    }
+
+    /// What becomes of this body's drives.
+    pub(crate) fn drives(&self) -> Arc<Drives> {
+        Arc::clone(&self.drives)
+    }
+
+    pub(crate) fn into_runner(self) -> Runner {
+        self.runner
+    }
+
+    fn touch(&self) {
+        self.drives.touched.store(true, Ordering::Relaxed);
     }
 
     /// Captures, drives for the window, settles and judges what was registered.
@@ -72,7 +125,7 @@ impl Run {
     ///
     /// The scenario cannot be built from what was registered, or an expectation could not capture.
     pub async fn start(&mut self) -> Result<Started> {
-        self.touched = true;
+        self.touch();
         self.drives.started.fetch_add(1, Ordering::Relaxed);
         let started = self.start_registered().await;
         if let Err(failed) = &started {
@@ -88,18 +141,19 @@ impl Run {
         })?;
         let fresh = self.runner.context(&scenario);
         let context = std::mem::replace(&mut self.context, fresh);
+        self.drives.current.send_replace(Some(context.clone()));
         self.runner.start_in(context, &scenario).await
     }
 
     /// What this body, and the next drive, may see and do.
     pub fn context(&mut self) -> &RunContext {
-        self.touched = true;
+        self.touch();
         &self.context
     }
 
     /// Clients of all nodes.
     pub fn node_clients(&mut self) -> &NodeClients {
-        self.touched = true;
+        self.touch();
         self.runner.node_clients()
     }
 
@@ -116,9 +170,24 @@ impl Run {
         })
     }
 
+    /// What can be done to the nodes.
+    ///
+    /// # Errors
+    ///
+    /// The scenario does not declare `node_control`.
+    pub fn control(&mut self) -> Result<NodeControl> {
+        self.touch();
+        if !self.runner.scenario().declared.node_control {
+            anyhow::bail!(
+                "the scenario does not declare that it controls nodes: write `#[scenario(node_control)]`"
+            );
+        }
+        Ok(self.runner.control())
+    }
+
     /// What happened to the chain so far, and what will.
     pub fn feed(&mut self) -> &BlockFeed {
-        self.touched = true;
+        self.touch();
         self.runner.feed()
     }
 
@@ -129,47 +198,11 @@ impl Run {
             let _ = self.drive().await;
         }
     }
-
-    /// What became of all drives, and whether they prove anything; of a body that was `interrupted` only
-    /// what is known.
-    pub(crate) fn conclude(&self, interrupted: bool) -> std::result::Result<Vec<Report>, RunFailed> {
-        let mut reports = Vec::new();
-        let mut failures = Vec::new();
-        let ended = std::mem::take(&mut *self.drives.lock());
-        if !interrupted && (ended.len() as u32) < self.drives.started.load(Ordering::Relaxed) {
-            failures.push(
-                Failure::new(FailureClass::Test, "body")
-                    .expected("`finish().await` after `start().await`")
-                    .seen("a drive that was started and dropped")
-                    .because("what it did was never judged"),
-            );
-        }
-        for drive in ended {
-            match drive {
-                Ok(report) => reports.push(report),
-                Err(failed) => failures.extend(failed.failures),
-            }
-        }
-        if !interrupted && !self.touched {
-            failures.push(
-                Failure::new(FailureClass::Test, "body")
-                    .expected("a body that registers a workload or an expectation, or looks at the cluster")
-                    .seen("it never touched its `run: &mut Run`")
-                    .because("such a scenario proves nothing")
-                    .try_next("`run.expect_consensus_liveness(); run.drive().await`"),
-            );
-        }
-        if failures.is_empty() { Ok(reports) } else { Err(RunFailed { failures }) }
-    }
-
-    pub(crate) fn into_runner(self) -> Runner {
-        self.runner
-    }
 }
 
 impl ScenarioBuilderExt for &mut Run {
     fn parts(&mut self) -> &mut Parts {
-        self.touched = true;
+        self.touch();
         &mut self.parts
     }
 }

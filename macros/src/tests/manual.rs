@@ -1,6 +1,5 @@
-//! The attribute's manual tells every key, and its examples hold.
+//! The attribute's manual tells every key. That its examples compile is for rustdoc to check.
 
-use super::parsed;
 use crate::check::KEYS;
 
 /// The manual without its comment signs.
@@ -13,8 +12,7 @@ fn manual() -> String {
 }
 
 fn examples(manual: &str) -> Vec<&str> {
-    let blocks = manual.split("```ignore\n").skip(1);
-    blocks.map(|block| block.split("```").next().expect("an example ends")).collect()
+    manual.split("```\n").skip(1).step_by(2).collect()
 }
 
 #[test]
@@ -23,16 +21,7 @@ fn every_key_has_a_row_and_an_example() {
     let examples = examples(&manual).join("\n");
     for key in KEYS {
         assert!(manual.contains(&format!("\n| `{key}` |")), "`{key}` is not in the table");
-        assert!(examples.contains(&format!("{key} = ")), "`{key}` is in no example");
-    }
-}
-
-#[test]
-fn examples_are_accepted() {
-    for example in examples(&manual()) {
-        let (arguments, item) = parsed(example);
-        if let Err(errors) = crate::check::check(crate::args::parse(arguments, &item)) {
-            panic!("{errors}\n{example}");
-        }
+        let written = [" = ", "(", ",", ")"].iter().any(|next| examples.contains(&format!("{key}{next}")));
+        assert!(written, "`{key}` is in no example");
     }
 }

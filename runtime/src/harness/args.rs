@@ -2,7 +2,16 @@
 
 use std::process::ExitCode;
 
-use libtest_mimic::Arguments;
+use libtest_mimic::{Arguments, Trial};
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+
+use crate::case::Case;
+use crate::env::Libtest;
+
+/// The name of every trial that was not chosen; libtest-mimic counts them and shows none.
+pub(super) const LEFT_OUT: &str = "";
 
 /// The command line, with everything that chooses cases taken out.
 pub(super) struct Args {
@@ -10,60 +19,147 @@ pub(super) struct Args {
     filters: Vec<String>,
     exact: bool,
     skip: Vec<String>,
+    shuffle: Option<u64>,
+    pub(super) no_capture: bool,
+    pub(super) fail_fast: bool,
+    pub(super) list_tags: bool,
 }
 
 /// Options whose value is an argument of its own.
 const WITH_VALUE: &[&str] = &["--test-threads", "--logfile", "--color", "--format", "-Z", "--skip"];
+/// Options of libtest's that change nothing here, and why.
+const WITHOUT_EFFECT: &[(&str, &str)] = &[
+    ("--report-time", "each case says how long its phases took"),
+    ("--ensure-time", "each scenario has a timeout"),
+    ("--force-run-in-process", "cases run in this process"),
+    ("--exclude-should-panic", "no scenario should panic"),
+];
+const HELP: &str = "\
+Arguments of scenarios:
+      --list-tags                List the tags of scenarios; SCENARIO_TAGS=smoke,!slow chooses by them
+      --no-capture               Show what cases log while they run
+      --show-output              Show what cases log, also of those that pass
+      --shuffle                  Run cases in random order
+      --shuffle-seed SEED        Run cases in the random order of this seed
+      --fail-fast                Ignore what has not begun when a case fails
+
+Several filters choose what any of them does. With --exact a filter is the name of a case, or that of a
+function, which chooses all its cases.
+";
 
 /// Parses a command line as libtest would.
-pub(super) fn parse(args: impl Iterator<Item = String>) -> Result<Args, ExitCode> {
+pub(super) fn parse(args: impl Iterator<Item = String>, env: &Libtest) -> Result<Args, ExitCode> {
+    let mut args = split_equals(args);
+    let mut kept: Vec<String> = args.next().into_iter().collect();
     let mut filters = Vec::new();
-    let mut kept = Vec::new();
-    let mut args = args;
-    kept.extend(args.next());
+    let mut shuffle = env.shuffle || env.shuffle_seed.is_some();
+    let mut shuffle_seed = env.shuffle_seed;
+    let (mut fail_fast, mut list_tags, mut has_format) = (false, false, false);
     while let Some(arg) = args.next() {
         match arg.as_str() {
+            "--help" | "-h" => {
+                println!("{HELP}");
+                kept.push(arg);
+            }
             "--no-capture" => kept.push("--nocapture".to_owned()),
+            "--list-tags" => list_tags = true,
+            "--fail-fast" => fail_fast = true,
+            "--shuffle" => shuffle = true,
+            "--shuffle-seed" => {
+                let seed = args.next().unwrap_or_default();
+                shuffle = true;
+                shuffle_seed = Some(seed.parse().map_err(|_| {
+                    refuse(&format!(
+                        "argument for --shuffle-seed must be an integer from 0 to 2^64 - 1, not `{seed}`"
+                    ))
+                })?);
+            }
             "--" => filters.extend(args.by_ref()),
             option if WITH_VALUE.contains(&option) => {
+                has_format |= option == "--format";
                 kept.push(arg);
                 kept.extend(args.next());
             }
-            option if option.starts_with('-') => kept.push(arg),
+            option if option.starts_with('-') => {
+                match WITHOUT_EFFECT.iter().find(|(known, _)| *known == option) {
+                    Some((_, why)) => eprintln!("note: {option} has no effect: {why}"),
+                    None => kept.push(arg),
+                }
+            }
             _ => filters.push(arg),
         }
     }
+    if has_format {
+        // To libtest the format is the last word.
+        kept.retain(|arg| arg != "-q" && arg != "--quiet");
+    }
     let mut rest = Arguments::from_iter(kept);
+    rest.test_threads = rest.test_threads.or(env.threads);
     if rest.test_threads == Some(0) {
-        eprintln!("error: argument for --test-threads must not be 0");
-        return Err(ExitCode::from(101));
+        return Err(refuse("argument for --test-threads must not be 0"));
+    }
+    if rest.ignored && rest.include_ignored {
+        return Err(refuse("the options --include-ignored and --ignored are mutually exclusive"));
     }
     let (exact, skip) = (rest.exact, std::mem::take(&mut rest.skip));
-    Ok(Args { rest, filters, exact, skip })
+    let no_capture = rest.nocapture || env.no_capture;
+    let shuffle = shuffle.then(|| shuffle_seed.unwrap_or_else(rand::random));
+    Ok(Args { rest, filters, exact, skip, shuffle, no_capture, fail_fast, list_tags })
+}
+
+fn refuse(why: &str) -> ExitCode {
+    eprintln!("error: {why}");
+    ExitCode::from(101)
+}
+
+/// `--option=value` as two arguments, up to `--`.
+fn split_equals(args: impl Iterator<Item = String>) -> impl Iterator<Item = String> {
+    let mut all_filters = false;
+    args.flat_map(move |arg| {
+        all_filters |= arg == "--";
+        match arg.split_once('=').filter(|_| arg.starts_with("--") && !all_filters) {
+            Some((option, value)) => vec![option.to_owned(), value.to_owned()],
+            None => vec![arg],
+        }
+    })
 }
 
 impl Args {
-    /// What libtest-mimic is told so that it runs just the chosen of these cases, each given by its full
-    /// name and its base name. Under `--exact` a full name wins over a base name.
-    pub(super) fn select(self, cases: &[(String, String)]) -> Arguments {
-        let Self { mut rest, filters, exact, skip } = self;
-        let is_full = |filter: &String| cases.iter().any(|(name, _)| name == filter);
-        let hit = |name: &str, base: &str, filter: &String| match exact {
-            true if is_full(filter) => name == filter,
-            true => base == filter,
+    /// Whether a case is chosen by its full name or its base name. Under `--exact` a full name wins over a
+    /// base name.
+    pub(super) fn chooses(&self, cases: &[(String, Case)], name: &str, base: &str) -> bool {
+        let is_full = |filter: &String| cases.binary_search_by(|(name, _)| name.cmp(filter)).is_ok();
+        self.choose(is_full, name, base)
+    }
+
+    fn choose(&self, is_full: impl Fn(&String) -> bool, name: &str, base: &str) -> bool {
+        let hit = |filter: &String| match self.exact {
+            true if name == filter => true,
+            true => base == filter && !is_full(filter),
             false => name.contains(filter.as_str()),
         };
-        let chosen = |(name, base): &&(String, String)| {
-            let wanted = filters.is_empty() || filters.iter().any(|filter| hit(name, base, filter));
-            wanted && !skip.iter().any(|filter| hit(name, base, filter))
-        };
-        let left_out = cases.iter().filter(|case| !chosen(case)).map(|(name, _)| name.clone());
-        rest.skip = left_out.collect();
-        rest.exact = !rest.skip.is_empty();
+        (self.filters.is_empty() || self.filters.iter().any(hit)) && !self.skip.iter().any(hit)
+    }
+
+    /// What libtest-mimic is told of a run of `chosen` cases, the others being named [`LEFT_OUT`].
+    pub(super) fn arguments(&self, chosen: usize) -> Arguments {
         // Cases wait more than they compute; the budget of nodes bounds them. With one thread a line would be
         // begun before its case says anything.
-        rest.test_threads = rest.test_threads.or(Some((cases.len() - rest.skip.len()).clamp(2, 64)));
-        rest
+        let threads = self.rest.test_threads.unwrap_or_else(|| chosen.clamp(2, 64));
+        Arguments {
+            filter: None,
+            skip: vec![LEFT_OUT.to_owned()],
+            exact: true,
+            test_threads: Some(threads),
+            ..self.rest.clone()
+        }
+    }
+
+    /// Puts trials into random order where that is wanted.
+    pub(super) fn shuffle(&self, trials: &mut [Trial]) {
+        let Some(seed) = self.shuffle.filter(|_| !self.rest.list) else { return };
+        eprintln!("shuffle seed: {seed}");
+        trials.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
     }
 }
 
@@ -71,31 +167,31 @@ impl Args {
 mod tests {
     use super::*;
 
-    fn selected(line: &str) -> Vec<&'static str> {
-        const CASES: [(&str, &str); 4] = [
-            ("compose::bank::pay", "bank::pay"),
-            ("local::bank::pay", "bank::pay"),
-            ("local::bank::pay::v1e0", "bank::pay"),
-            ("local::solo", "solo"),
-        ];
-        let cases = CASES.map(|(name, base)| (name.to_owned(), base.to_owned()));
+    const CASES: [(&str, &str); 4] = [
+        ("compose::bank::pay", "bank::pay"),
+        ("local::bank::pay", "bank::pay"),
+        ("local::bank::pay::v1e0", "bank::pay"),
+        ("local::solo", "solo"),
+    ];
+
+    fn parsed(line: &str) -> Result<Args, ExitCode> {
         let args = std::iter::once("program").chain(line.split_whitespace()).map(str::to_owned);
-        let arguments =
-            parse(args).unwrap_or_else(|_| panic!("`{line}` is a good command line")).select(&cases);
-        assert_eq!(arguments.filter, None);
-        CASES
-            .iter()
-            .map(|(name, _)| *name)
-            .filter(|name| !arguments.skip.iter().any(|skip| skip == name))
-            .collect()
+        parse(args, &Libtest::default())
+    }
+
+    fn selected(line: &str) -> Vec<&'static str> {
+        let args = parsed(line).unwrap_or_else(|_| panic!("`{line}` is a good command line"));
+        let is_full = |filter: &String| CASES.iter().any(|(name, _)| name == filter);
+        CASES.iter().filter(|(name, base)| args.choose(is_full, name, base)).map(|(name, _)| *name).collect()
     }
 
     #[test]
     fn filters_choose_as_in_libtest() {
         assert_eq!(selected("").len(), 4);
         assert_eq!(selected("compose:: solo"), ["compose::bank::pay", "local::solo"]);
-        assert_eq!(selected("bank --skip v1e0 --skip compose"), ["local::bank::pay"]);
+        assert_eq!(selected("bank --skip v1e0 --skip=compose"), ["local::bank::pay"]);
         assert_eq!(selected("--no-capture --test-threads 2 -- solo"), ["local::solo"]);
+        assert_eq!(selected("-- --no=such"), [""; 0]);
     }
 
     #[test]
@@ -106,5 +202,42 @@ mod tests {
             ["compose::bank::pay", "local::bank::pay", "local::bank::pay::v1e0"]
         );
         assert_eq!(selected("--exact bank"), [""; 0]);
+    }
+
+    #[test]
+    fn what_libtest_refuses_is_refused() {
+        for line in ["--test-threads 0", "--ignored --include-ignored", "--shuffle-seed x", "--shuffle-seed"]
+        {
+            assert!(parsed(line).is_err(), "`{line}` is accepted");
+        }
+    }
+
+    #[test]
+    fn what_libtest_accepts_is_accepted() {
+        for line in [
+            "-q --format pretty",
+            "--format=json -Z unstable-options",
+            "--report-time --ensure-time -Zunstable-options",
+            "--nocapture --show-output --color always --logfile /tmp/log",
+            "--shuffle --fail-fast --force-run-in-process --exclude-should-panic",
+            "--include-ignored --test-threads=3 --test",
+        ] {
+            assert!(parsed(line).is_ok(), "`{line}` is refused");
+        }
+        assert!(parsed("--no-capture").is_ok_and(|args| args.no_capture));
+        assert!(parsed("--shuffle-seed=7").is_ok_and(|args| args.shuffle == Some(7)));
+        assert!(parsed("-q --format json").is_ok_and(|args| !args.rest.quiet));
+    }
+
+    #[test]
+    fn the_command_line_wins_over_the_environment() {
+        let env = Libtest { threads: Some(3), no_capture: true, ..Libtest::default() };
+        let args = |line: &str| {
+            let args = std::iter::once("program").chain(line.split_whitespace()).map(str::to_owned);
+            parse(args, &env).unwrap_or_else(|_| panic!("`{line}` is a good command line"))
+        };
+        assert!(args("").no_capture);
+        assert_eq!(args("").arguments(9).test_threads, Some(3));
+        assert_eq!(args("--test-threads 5").arguments(9).test_threads, Some(5));
     }
 }

@@ -1,2 +1,2 @@
-#[scenario(node_control)]
+#[scenario(faults(all))]
 async fn f(run: &mut Run) {}

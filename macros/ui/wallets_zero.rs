@@ -1,2 +1,2 @@
-#[scenario(wallets = 50)]
+#[scenario(wallets = 0)]
 async fn f(run: &mut Run) {}

@@ -1,0 +1,2 @@
+#[scenario(backend = my::deployer())]
+async fn f(run: &mut Run) {}

@@ -1,0 +1,2 @@
+#[scenario(backend = My::<Deployer>)]
+async fn f(run: &mut Run) {}

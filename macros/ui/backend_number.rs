@@ -1,0 +1,2 @@
+#[scenario(backend = 3)]
+async fn f(run: &mut Run) {}

@@ -1,2 +1,0 @@
-#[scenario(backend = MyDeployer)]
-async fn f(run: &mut Run) {}

@@ -1,0 +1,2 @@
+#[scenario(backend = [my::Deployer, "local", my::Deployer])]
+async fn f(run: &mut Run) {}

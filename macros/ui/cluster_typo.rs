@@ -1,0 +1,2 @@
+#[scenario(cluster = "shard")]
+async fn f(run: &mut Run) {}

@@ -1,0 +1,2 @@
+#[scenario(cluster = shared)]
+async fn f(run: &mut Run) {}

@@ -1,0 +1,2 @@
+#[scenario(node_control = "yes")]
+async fn f(run: &mut Run) {}

@@ -1,0 +1,2 @@
+#[scenario(node_control, cluster = "shared")]
+async fn f(run: &mut Run) {}

@@ -1,0 +1,2 @@
+#[scenario(cluster = "shared", faults = true)]
+async fn f(run: &mut Run) {}

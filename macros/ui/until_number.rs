@@ -1,0 +1,2 @@
+#[scenario(until = 3)]
+async fn f(run: &mut Run) {}

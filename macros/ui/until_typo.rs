@@ -1,0 +1,2 @@
+#[scenario(until = "satisfy")]
+async fn f(run: &mut Run) {}

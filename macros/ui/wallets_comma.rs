@@ -1,0 +1,2 @@
+#[scenario(wallets(users = 50 funds = 5000))]
+async fn f(run: &mut Run) {}

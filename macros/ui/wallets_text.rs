@@ -1,0 +1,2 @@
+#[scenario(wallets = "many")]
+async fn f(run: &mut Run) {}

@@ -1,0 +1,2 @@
+#[scenario(wallets(funds = 5000))]
+async fn f(run: &mut Run) {}

@@ -1,0 +1,152 @@
+//! Which cases there are, and which are chosen.
+
+use libtest_mimic::Failed;
+
+use super::{Check, WITHOUT_LIBRARY, command, demand, has, inner, same, stdout, text};
+
+pub(crate) const CHECKS: &[Check] = &[
+    ("a_list_is_sorted_and_complete", a_list_is_sorted_and_complete),
+    ("ignored_cases_are_listed_apart_with_their_reasons", ignored_cases_are_listed_apart),
+    ("several_filters_choose_what_any_of_them_does", several_filters),
+    ("exact_takes_full_and_base_names", exact_takes_full_and_base_names),
+    ("nothing_chosen_is_no_failure", nothing_chosen_is_no_failure),
+    ("tags_choose", tags_choose),
+    ("tags_are_listed", tags_are_listed),
+    ("a_library_whose_scenarios_are_missing_is_told", a_missing_library_is_told),
+    ("a_bad_setting_is_told_before_anything_runs", a_bad_setting_is_told),
+    ("bad_arguments_are_refused_as_by_libtest", bad_arguments_are_refused),
+];
+
+const IGNORED: &str = "\
+k8s::scenarios::chains::are_elsewhere: test
+local::scenarios::chains::are_disturbed: test
+local::scenarios::chains::are_ignored: test
+scenarios::plain::ignored: test
+";
+
+fn a_list_is_sorted_and_complete() -> Result<(), Failed> {
+    let expected = "\
+compose::scenarios::bodies::swallow: test
+compose::scenarios::chains::stand_still: test
+k8s::scenarios::chains::are_elsewhere: test
+local::scenarios::bodies::block_their_thread: test
+local::scenarios::bodies::cannot_control_what_they_do_not_declare: test
+local::scenarios::bodies::control_what_they_declare: test
+local::scenarios::bodies::fail_as_they_should: test
+local::scenarios::bodies::fail_otherwise: test
+local::scenarios::bodies::leave_a_panic_behind: test
+local::scenarios::bodies::log_and_fail: test
+local::scenarios::bodies::log_and_pass: test
+local::scenarios::bodies::panic: test
+local::scenarios::bodies::pass_though_they_should_fail: test
+local::scenarios::bodies::prove_nothing: test
+local::scenarios::bodies::take_too_long: test
+local::scenarios::chains::are_disturbed: test
+local::scenarios::chains::are_ignored: test
+local::scenarios::chains::end_when_satisfied: test
+local::scenarios::chains::grow: test
+local::scenarios::chains::grow_in_sizes::v2e0: test
+local::scenarios::chains::grow_in_sizes::v3e0: test
+local::scenarios::endless::window: test
+own::scenarios::chains::own_ones_grow: test
+stubborn::scenarios::endless::teardown: test
+scenarios::plain::awaits: test
+scenarios::plain::counts: test
+scenarios::plain::fails: test
+scenarios::plain::ignored: test
+";
+    for format in [
+        &["--list"][..],
+        &["--list", "--format", "terse"],
+        &["--list", "--format=json", "-Zunstable-options"],
+    ] {
+        let output = inner(format, &[]);
+        same(text(&output.stderr), String::new())?;
+        same(text(&output.stdout), expected.to_owned())?;
+    }
+    Ok(())
+}
+
+fn ignored_cases_are_listed_apart() -> Result<(), Failed> {
+    let output = inner(&["--list", "--format", "terse", "--ignored"], &[]);
+    same(text(&output.stdout), IGNORED.to_owned())?;
+    has(
+        &text(&output.stderr),
+        &[
+            "note: k8s::scenarios::chains::are_elsewhere is ignored: there is no cluster; start one\n",
+            "note: local::scenarios::chains::are_disturbed is ignored: backend `local` is not capable of network_faults\n",
+            "note: local::scenarios::chains::are_ignored is ignored: for the list\n",
+        ],
+    )?;
+    let required = inner(&["--list", "--ignored", "are_elsewhere"], &[("SCENARIO_REQUIRE", "k8s")]);
+    same(text(&required.stdout), String::new())
+}
+
+fn several_filters() -> Result<(), Failed> {
+    same(
+        stdout(&["--list", "stand_still", "v3e0", "prove", "--skip", "bodies"]),
+        "compose::scenarios::chains::stand_still: test\nlocal::scenarios::chains::grow_in_sizes::v3e0: test\n"
+            .to_owned(),
+    )
+}
+
+fn exact_takes_full_and_base_names() -> Result<(), Failed> {
+    let list = |name| stdout(&["--list", "--exact", name]);
+    same(list("local::scenarios::chains::grow"), "local::scenarios::chains::grow: test\n".to_owned())?;
+    same(
+        list("scenarios::chains::grow_in_sizes"),
+        "local::scenarios::chains::grow_in_sizes::v2e0: test\nlocal::scenarios::chains::grow_in_sizes::v3e0: test\n"
+            .to_owned(),
+    )
+}
+
+fn nothing_chosen_is_no_failure() -> Result<(), Failed> {
+    demand(&["no_such_case"], 0, &["0 passed; 0 failed; 0 ignored", "28 filtered out"])
+}
+
+fn tags_choose() -> Result<(), Failed> {
+    let list = |tags| text(&inner(&["--list", "chains"], &[("SCENARIO_TAGS", tags)]).stdout);
+    same(list("smoke,!quick"), "local::scenarios::chains::grow_in_sizes::v2e0: test\nlocal::scenarios::chains::grow_in_sizes::v3e0: test\n".to_owned())?;
+    same(list("quick"), "local::scenarios::chains::grow: test\n".to_owned())?;
+    same(list("no_such_tag"), String::new())
+}
+
+fn tags_are_listed() -> Result<(), Failed> {
+    same(stdout(&["--list-tags"]), "quick: 1 cases\nsmoke: 3 cases\n".to_owned())
+}
+
+fn a_missing_library_is_told() -> Result<(), Failed> {
+    let output = command(&[WITHOUT_LIBRARY, "--list"], &[]).output().expect("this program can be run");
+    same(output.status.code(), Some(101))?;
+    same(
+        text(&output.stderr),
+        "error: their_scenarios: no scenario of this crate is registered; look whether its modules are declared\n"
+            .to_owned(),
+    )
+}
+
+fn a_bad_setting_is_told() -> Result<(), Failed> {
+    let output = inner(&[], &[("SCENARIO_MAX_NODES", "many"), ("SLOW_TEST_ENV", "perhaps")]);
+    same(output.status.code(), Some(101))?;
+    same(
+        text(&output.stderr),
+        "error: SCENARIO_MAX_NODES: `many`, expected a number of nodes, at least 1; try 20\n\
+         error: SLOW_TEST_ENV: `perhaps`, expected 1/true/yes/on or 0/false/no/off; try true\n"
+            .to_owned(),
+    )
+}
+
+fn bad_arguments_are_refused() -> Result<(), Failed> {
+    for (args, why) in [
+        (&["--test-threads", "0"][..], "error: argument for --test-threads must not be 0\n"),
+        (
+            &["--ignored", "--include-ignored"],
+            "error: the options --include-ignored and --ignored are mutually exclusive\n",
+        ),
+    ] {
+        let output = inner(args, &[]);
+        same(output.status.code(), Some(101))?;
+        same(text(&output.stderr), why.to_owned())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,228 @@
+//! What becomes of cases that run.
+
+use libtest_mimic::Failed;
+
+use super::{Check, demand, has, has_not, inner, same, text};
+
+pub(crate) const CHECKS: &[Check] = &[
+    ("a_failure_says_everything", a_failure_says_everything),
+    ("a_panic_fails_its_case_alone", a_panic_fails_its_case_alone),
+    ("a_body_that_proves_nothing_fails", a_body_that_proves_nothing_fails),
+    ("a_swallowed_drive_fails_all_the_same", a_swallowed_drive_fails_all_the_same),
+    ("should_fail_wants_its_text", should_fail_wants_its_text),
+    ("a_timeout_ends_a_body_that_awaits", a_timeout_ends_a_body_that_awaits),
+    ("a_timeout_ends_a_body_that_blocks", a_timeout_ends_a_body_that_blocks),
+    ("a_case_that_cannot_run_is_ignored_with_its_reason", a_case_that_cannot_run_is_ignored),
+    ("a_required_backend_that_is_absent_fails", a_required_backend_that_is_absent_fails),
+    ("logs_are_shown_of_the_case_that_fails", logs_are_shown_of_the_case_that_fails),
+    ("logs_are_not_kept_without_capture", logs_are_not_kept_without_capture),
+    ("a_panic_of_a_task_is_told", a_panic_of_a_task_is_told),
+    ("nodes_are_controlled_where_that_is_declared", nodes_are_controlled_where_declared),
+    ("a_satisfied_run_ends", a_satisfied_run_ends),
+    ("a_backend_of_ones_own_runs", a_backend_of_ones_own_runs),
+    ("each_phase_is_a_line", each_phase_is_a_line),
+    ("json_is_json", json_is_json),
+    ("plain_tests_run_beside_scenarios", plain_tests_run),
+    ("a_shuffle_repeats_by_its_seed", a_shuffle_repeats_by_its_seed),
+    ("fail_fast_ignores_the_rest", fail_fast_ignores_the_rest),
+    ("nextest_finds_the_failure_on_stderr", nextest_finds_the_failure_on_stderr),
+];
+
+fn a_failure_says_everything() -> Result<(), Failed> {
+    demand(
+        &["compose::scenarios::chains::stand_still"],
+        101,
+        &[
+            "ConsensusLiveness failed (product)",
+            "expected: every node to grow by at least ",
+            "validator-0: height 5, tip ",
+            "no block for ",
+            "look at: ",
+            "try: ",
+            "repeat with: SCENARIO_SEED=",
+            "cargo test -p logos-scenario-runtime -- --exact compose::scenarios::chains::stand_still",
+            "files: ",
+        ],
+    )
+}
+
+fn a_panic_fails_its_case_alone() -> Result<(), Failed> {
+    demand(
+        &["bodies::panic", "chains::grow"],
+        101,
+        &[
+            "body failed (test)",
+            "a panic: the body gave up",
+            "look at: runtime/tests/harness/scenarios.rs:",
+            "3 passed; 1 failed",
+        ],
+    )
+}
+
+fn a_body_that_proves_nothing_fails() -> Result<(), Failed> {
+    demand(&["prove_nothing"], 101, &["such a scenario proves nothing", "run.drive().await"])
+}
+
+fn a_swallowed_drive_fails_all_the_same() -> Result<(), Failed> {
+    demand(&["swallow"], 101, &["ConsensusLiveness failed (product)"])
+}
+
+fn should_fail_wants_its_text() -> Result<(), Failed> {
+    demand(&["fail_as_they_should"], 0, &["1 passed"])?;
+    demand(
+        &["fail_otherwise"],
+        101,
+        &["should fail with `some other text`, but failed otherwise", "gave up", "repeat with"],
+    )?;
+    demand(&["pass_though_they_should_fail"], 101, &["passed, but should fail with `a text`", "repeat with"])
+}
+
+fn a_timeout_ends_a_body_that_awaits() -> Result<(), Failed> {
+    demand(&["take_too_long"], 101, &["timeout failed (test)", "at most 300ms"])?;
+    has_not(&text(&inner(&["take_too_long"], &[]).stdout), "blocks its thread")
+}
+
+fn a_timeout_ends_a_body_that_blocks() -> Result<(), Failed> {
+    demand(&["block_their_thread"], 101, &["timeout failed (test)", "because: the body blocks its thread"])
+}
+
+fn a_case_that_cannot_run_is_ignored() -> Result<(), Failed> {
+    demand(
+        &["are_"],
+        0,
+        &[
+            "ignored (there is no cluster; start one)",
+            "ignored (backend `local` is not capable of network_faults)",
+            "ignored (for the list)",
+            "0 passed; 0 failed; 3 ignored",
+        ],
+    )?;
+    // Asked for, it runs, and fails with the reason.
+    demand(
+        &["--ignored", "are_elsewhere"],
+        101,
+        &["backend failed (infrastructure)", "seen: there is no cluster", "try: start one"],
+    )
+}
+
+fn a_required_backend_that_is_absent_fails() -> Result<(), Failed> {
+    let output = inner(&["are_elsewhere", "are_disturbed"], &[("SCENARIO_REQUIRE", "k8s,local")]);
+    same(output.status.code(), Some(101))?;
+    has(&text(&output.stdout), &["seen: there is no cluster", "capable of network_faults", "2 failed"])
+}
+
+fn logs_are_shown_of_the_case_that_fails() -> Result<(), Failed> {
+    let output = inner(&["log_and"], &[]);
+    let (printed, said) = (text(&output.stdout), text(&output.stderr));
+    let expected = ["log of the framework:", "INFO", "a word of the body", "a word of a task", "panicked at"];
+    has(&printed, &expected)?;
+    has_not(&printed, "the one that passes")?;
+    has_not(&said, "a word of")?;
+    let shown = inner(&["log_and_pass", "--show-output"], &[]);
+    has(&text(&shown.stderr), &["a word of the one that passes"])?;
+    let filtered = inner(&["log_and_fail"], &[("RUST_LOG", "warn")]);
+    has_not(&text(&filtered.stdout), "a word of")
+}
+
+fn logs_are_not_kept_without_capture() -> Result<(), Failed> {
+    for output in
+        [inner(&["log_and", "--no-capture"], &[]), inner(&["log_and"], &[("RUST_TEST_NOCAPTURE", "1")])]
+    {
+        has(
+            &text(&output.stderr),
+            &["a word of the one that passes", "a word of the body", "a word of a task"],
+        )?;
+        has_not(&text(&output.stdout), "a word of")?;
+    }
+    Ok(())
+}
+
+fn a_panic_of_a_task_is_told() -> Result<(), Failed> {
+    let output = inner(&["leave_a_panic_behind"], &[]);
+    same(output.status.code(), Some(0))?;
+    has(
+        &text(&output.stderr),
+        &["passed, although task ", "panicked at runtime/tests/harness/", "the task gave up"],
+    )
+}
+
+fn nodes_are_controlled_where_declared() -> Result<(), Failed> {
+    demand(
+        &["control_what"],
+        101,
+        &["does not declare that it controls nodes: write `#[scenario(node_control)]`", "1 passed; 1 failed"],
+    )
+}
+
+fn a_satisfied_run_ends() -> Result<(), Failed> {
+    let output = inner(&["end_when_satisfied"], &[]);
+    same(output.status.code(), Some(0))?;
+    has(&text(&output.stderr), &["held until satisfied: ", "two_blocks"])
+}
+
+fn a_backend_of_ones_own_runs() -> Result<(), Failed> {
+    demand(&["--exact", "own::scenarios::chains::own_ones_grow"], 0, &["1 passed"])
+}
+
+fn each_phase_is_a_line() -> Result<(), Failed> {
+    let output = inner(&["--exact", "local::scenarios::chains::grow"], &[]);
+    let said = text(&output.stderr);
+    let phases = [
+        "waiting for room",
+        "deploying",
+        "ready after",
+        "driving for 2s",
+        "settling",
+        "judging",
+        "tearing down",
+        "passed",
+    ];
+    let mut lines = said.lines();
+    for phase in phases {
+        let line = format!("local::scenarios::chains::grow: {phase}");
+        if !lines.any(|seen| seen.starts_with(&line)) {
+            return Err(format!("no line `{line}` in its place in:\n{said}").into());
+        }
+    }
+    has_not(&text(&output.stdout), "deploying")
+}
+
+fn json_is_json() -> Result<(), Failed> {
+    let output = inner(&["--format", "json", "-Z", "unstable-options", "prove_nothing", "log_and_pass"], &[]);
+    for line in text(&output.stdout).lines() {
+        serde_json::from_str::<serde_json::Value>(line).map_err(|error| format!("{error} in {line}"))?;
+    }
+    has(&text(&output.stdout), &[r#""event": "failed""#, r#""event": "ok""#, "proves nothing"])
+}
+
+fn plain_tests_run() -> Result<(), Failed> {
+    demand(&["plain::"], 101, &["2 passed; 1 failed; 1 ignored", "an error: \"nothing is right\""])
+}
+
+fn a_shuffle_repeats_by_its_seed() -> Result<(), Failed> {
+    let order = |seed: &str| {
+        let output = inner(&["plain::", "--test-threads", "1", "--shuffle-seed", seed], &[]);
+        let lines = text(&output.stdout);
+        lines.lines().filter(|line| line.starts_with("test ")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    same(order("1"), order("1"))?;
+    let orders: Vec<_> = ["1", "2", "3", "4", "5"].map(order).into();
+    if orders.iter().all(|order| *order == orders[0]) {
+        Err("five seeds have one order".into())
+    } else {
+        Ok(())
+    }
+}
+
+fn fail_fast_ignores_the_rest() -> Result<(), Failed> {
+    demand(
+        &["bodies::panic", "bodies::prove_nothing", "--fail-fast", "--test-threads=1"],
+        101,
+        &["0 passed; 1 failed; 1 ignored", "ignored (an earlier case failed, and --fail-fast is given)"],
+    )
+}
+
+fn nextest_finds_the_failure_on_stderr() -> Result<(), Failed> {
+    let output = inner(&["prove_nothing"], &[("NEXTEST_RUN_ID", "harness-test")]);
+    has(&text(&output.stderr), &["\nError: body failed (test)\n"])
+}
