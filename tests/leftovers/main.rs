@@ -25,7 +25,7 @@ fn main() -> ExitCode {
         let devnode = Devnode::at(env!("CARGO_BIN_EXE_devnode"));
         return logos_scenario::harness::run(
             program.chain(args),
-            module_path!(),
+            logos_scenario::harness::Program { main_crate: module_path!(), libraries: &[] },
             devnode,
             &logos_scenario::backends(),
         );

@@ -51,8 +51,9 @@ pub(super) fn run(name: &str, case: &Case, shared: &Shared) -> Result<(), Failed
     attempt.logs.attach();
     let outcome = runtime.block_on(attempt.lifecycle());
     runtime.shutdown_timeout(Duration::from_millis(50));
+    let verdict = attempt.verdict(outcome);
     attempt.place.remove_empty();
-    attempt.verdict(outcome)
+    verdict
 }
 
 impl Attempt<'_> {
@@ -91,7 +92,8 @@ impl Attempt<'_> {
         }
         failures.extend(ended.failure);
         match ended.run {
-            Some(run) => failures.extend(run.into_runner().teardown().await.err().into_iter().flat_map(|it| it.failures)),
+            Some(run) => failures
+                .extend(run.into_runner().teardown().await.err().into_iter().flat_map(|it| it.failures)),
             None => failures.extend(torn_down(&*cluster).await.err()),
         }
         if failures.is_empty() { Ok(reports) } else { Err(RunFailed { failures }) }
@@ -112,6 +114,14 @@ impl Attempt<'_> {
 
     /// What cargo is told.
     fn verdict(&self, outcome: Result<Vec<Report>, RunFailed>) -> Result<(), Failed> {
+        let failures = outcome.as_ref().err().map_or(&[][..], |failed| &failed.failures);
+        let passed = match self.case.def.args.should_fail {
+            None => outcome.is_ok(),
+            Some(text) => outcome.as_ref().is_err_and(|failed| failed.to_string().contains(text)),
+        };
+        if self.place.directory().join("report.json").is_file() {
+            self.place.journal().conclude(passed, failures, Some(self.command()));
+        }
         match (outcome, self.case.def.args.should_fail) {
             (Ok(reports), None) => {
                 for report in reports {
@@ -152,10 +162,15 @@ impl Attempt<'_> {
         }
     }
 
-    /// The line that repeats the run, and where its files are.
-    fn repeat(&self) -> String {
+    /// The command that repeats the run.
+    fn command(&self) -> String {
         let Self { name, case, seed, .. } = self;
-        let command = format!("SCENARIO_SEED={seed} cargo test -p {} -- --exact {name}", case.def.package);
+        format!("SCENARIO_SEED={seed} cargo test -p {} -- --exact {name}", case.def.package)
+    }
+
+    /// The command that repeats the run, and where its files are.
+    fn repeat(&self) -> String {
+        let command = self.command();
         let directory = self.place.directory();
         let files = if directory.is_dir() { directory.display().to_string() } else { "none".to_owned() };
         format!("repeat with: {command}\nfiles: {files}")
