@@ -404,4 +404,4 @@ fn genesis(lottery: &Lottery, ledger: Digest) -> Header {
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

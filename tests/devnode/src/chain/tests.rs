@@ -9,14 +9,14 @@ use crate::wallet::{account_key, transfer};
 use crate::wire::Output;
 
 const K: u64 = 3;
-pub(super) const LATEST: u64 = 1_000_000;
+pub(crate) const LATEST: u64 = 1_000_000;
 
-pub(super) fn leader(index: u8) -> SecretKey {
+pub(crate) fn leader(index: u8) -> SecretKey {
     SecretKey::from_seed([index; 32])
 }
 
 /// Three leaders who win every slot, and two accounts.
-pub(super) fn settings() -> Settings {
+pub(crate) fn settings() -> Settings {
     let output = |value, key: &SecretKey| Output { value, pk: key.public() };
     Settings {
         name: "test".to_owned(),

@@ -185,8 +185,10 @@ impl State {
                         stored.verdicts.extend(self.applied("made", &block, &applied));
                         stored.made.push(block);
                     }
-                    // While it was stored the chain moved on.
-                    Err(Refused::BelowLib) => {}
+                    // While it was stored the chain moved on, and may have forgotten the parent.
+                    Err(Refused::BelowLib) | Ok(Added::Orphan) => {
+                        debug!(block = %block.id().short(), "a block of this node came too late");
+                    }
                     other => panic!("the block {} that this node made is refused: {other:?}", block.id()),
                 }
             }
@@ -365,3 +367,6 @@ impl State {
         self.last_item = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
     }
 }
+
+#[cfg(test)]
+mod tests;
