@@ -38,7 +38,8 @@ async fn signals_end_a_node_at_once() {
         assert!(stream.chunk().await.unwrap().is_some());
         let (status, time) = cluster.end(0, signal);
         assert_eq!(status.code(), Some(0));
-        assert!(time < Duration::from_millis(200), "{time:?}");
+        // It takes milliseconds; one that waited for its clients would wait for ever.
+        assert!(time < Duration::from_secs(10), "{time:?}");
     }
 }
 
