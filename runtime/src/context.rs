@@ -13,7 +13,7 @@ use rand_chacha::ChaCha8Rng;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::deployer::{ClusterDescription, ClusterError, DynCluster, LogPart, NodeEndpoints, NodeState};
+use crate::deployer::{ClusterDescription, ClusterError, DynCluster, Log, LogPart, NodeEndpoints, NodeState};
 use crate::expectation::bound::{FALSE_FAILURES, Growth};
 use crate::failure::{Failure, FailureClass};
 use crate::feed::BlockFeed;
@@ -285,6 +285,11 @@ impl RunContext {
     /// There is no such node, or its log cannot be read.
     pub async fn node_log(&self, node: &str, part: LogPart) -> Result<String, ClusterError> {
         Ok(self.0.cluster.logs(node, part).await?.text)
+    }
+
+    /// The same, with the place in the log where the next part begins.
+    pub(crate) async fn node_log_part(&self, node: &str, part: LogPart) -> Result<Log, ClusterError> {
+        self.0.cluster.logs(node, part).await
     }
 
     /// Where the nodes are.

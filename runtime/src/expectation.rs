@@ -6,6 +6,10 @@
 //! - [`ConsensusLiveness`]: every node's chain grows as fast as a healthy chain is sure to.
 //! - [`ChainAgreement`]: all nodes follow one chain.
 //! - [`TransactionInclusion`]: what was submitted is in a block of every node's chain.
+//! - [`BlockInterval`]: blocks follow each other within bounds given.
+//! - [`LogPattern`]: nodes log what they should, and not what they should not.
+//! - [`eventually`](condition::eventually), [`always`](condition::always) and
+//!   [`sometimes`](condition::sometimes): a [`Condition`](condition::Condition) is true when it should be.
 //! - [`NoCrash`]: no node exited, was restarted behind our back, or panicked. Always on.
 
 use std::any::Any;
@@ -17,15 +21,20 @@ use crate::deployer::BoxFuture;
 use crate::failure::{Failure, Problem};
 use crate::scenario::Outline;
 
+mod block_interval;
 pub mod bound;
 mod chain_agreement;
+pub mod condition;
 mod consensus_liveness;
+mod log_pattern;
 mod no_crash;
 mod presence;
 mod transaction_inclusion;
+pub use block_interval::BlockInterval;
 pub use chain_agreement::ChainAgreement;
 pub(crate) use chain_agreement::disagreements;
 pub use consensus_liveness::ConsensusLiveness;
+pub use log_pattern::LogPattern;
 pub use no_crash::NoCrash;
 pub use transaction_inclusion::TransactionInclusion;
 

@@ -30,7 +30,9 @@ mod pool;
 
 pub use context::{NodeClients, RunContext};
 pub use deployer::{AnyCluster, Backend, Capabilities, Cluster, Deployer};
-pub use expectation::{ChainAgreement, ConsensusLiveness, Expectation, NoCrash, TransactionInclusion};
+pub use expectation::{
+    BlockInterval, ChainAgreement, ConsensusLiveness, Expectation, LogPattern, NoCrash, TransactionInclusion,
+};
 pub use failure::{BuildError, Failure, FailureClass, Problem, RunFailed};
 pub use feed::{Block, BlockFeed, Event};
 pub use logos_scenario_macros::{scenario, test};

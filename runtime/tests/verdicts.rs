@@ -5,14 +5,18 @@
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
+use logos_scenario_runtime::expectation::condition::{
+    Answer, Condition, always, eventually, height_at_least, nodes_agree, sometimes, transaction_included,
+};
 use logos_scenario_runtime::fake::{FakeDeployer, FakeProgram, Fault};
 use logos_scenario_runtime::node::{Note, Transfer, Wallet};
 use logos_scenario_runtime::plan::{Genesis, NodePlanning, PlannedNode};
 use logos_scenario_runtime::report::{Phase, Record, Verdict};
 use logos_scenario_runtime::workload::Summary;
 use logos_scenario_runtime::{
-    ChainAgreement, Counters, Deployer, Failure, FailureClass, NodeProgram, Problem, Report, RunContext,
-    RunFailed, ScenarioBuilder, ScenarioBuilderExt, Topology, TransactionId, Workload, wait,
+    BlockInterval, ChainAgreement, Counters, Deployer, Failure, FailureClass, LogPattern, NodeProgram,
+    Problem, Report, RunContext, RunFailed, ScenarioBuilder, ScenarioBuilderExt, Topology, TransactionId,
+    Workload, wait,
 };
 
 fn builder() -> ScenarioBuilder {
@@ -136,7 +140,7 @@ async fn what_a_node_missed_by_our_hand_is_not_held_against_it_or_the_chain() {
 
 async fn grown(cx: &RunContext, height: u64) {
     let grown = || async { if cx.feed().best_height() >= height { Ok(()) } else { Err("not yet") } };
-    wait::until("a height", Duration::from_secs(600), grown).await.unwrap();
+    wait::until("a height", Duration::from_secs(600), grown).await.expect("the chain grows");
 }
 
 #[tokio::test(start_paused = true)]
@@ -210,7 +214,7 @@ struct SlowWallet(Arc<(Mutex<bool>, Condvar)>);
 
 impl SlowWallet {
     fn let_go(&self) {
-        *self.0.0.lock().unwrap() = true;
+        *self.0.0.lock().expect("nobody panics with it") = true;
         self.0.1.notify_all();
     }
 }
@@ -244,7 +248,8 @@ impl Wallet for SlowWallet {
 
     fn transfer(&self, owner: usize, input: &Note, outputs: &[(usize, u64)]) -> Transfer {
         let (released, changed) = &*self.0;
-        drop(changed.wait_while(released.lock().unwrap(), |released| !*released).unwrap());
+        let released = released.lock().expect("nobody panics with it");
+        drop(changed.wait_while(released, |released| !*released).expect("nobody panics with it"));
         FakeProgram.transfer(owner, input, outputs)
     }
 
@@ -269,4 +274,71 @@ async fn a_submitter_that_is_too_slow_is_no_failure_of_the_chain() {
     assert_eq!((failed.failures.len(), failed.class()), (1, FailureClass::Infrastructure), "{failed}");
     assert!(failed.to_string().contains("36 were due and not submitted"), "{failed}");
     assert!(failed.to_string().contains("the submitter was too slow"), "{failed}");
+}
+
+fn never_high(cx: RunContext) -> std::future::Ready<Answer> {
+    let height = cx.feed().best_height();
+    std::future::ready(Answer::of(height < 20, || format!("height {height}")))
+}
+
+fn unknown(_: RunContext) -> std::future::Ready<Answer> {
+    std::future::ready(Answer::Unknown("nobody can say".to_owned()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_holds_on_a_healthy_chain() {
+    let builder = builder()
+        .with_expectation(eventually(
+            "grows",
+            Duration::from_secs(60),
+            height_at_least(10).and(nodes_agree()),
+        ))
+        .with_expectation(always("agrees", nodes_agree().or(unknown)))
+        .with_expectation(sometimes("is low or high", height_at_least(1_000).not()))
+        .with_expectation(BlockInterval::default().p50_at_most(Duration::from_secs(2)))
+        .with_expectation(LogPattern::new(r"block [0-9a-f]+ at height").at_least(40))
+        .with_expectation(LogPattern::new("panicked at").in_nodes(["validator-0"]).at_most(0));
+    run(FakeDeployer::default(), builder).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_does_not_hold_is_told_with_what_was_seen() {
+    let nobody = TransactionId([7; 32]);
+    let builder = builder()
+        .with_expectation(eventually("high at once", Duration::from_secs(20), height_at_least(1_000)))
+        .with_expectation(sometimes("included", transaction_included(nobody)))
+        .with_expectation(always("known", unknown))
+        .with_expectation(BlockInterval::default().p95_at_most(Duration::from_secs(1)))
+        .with_expectation(LogPattern::new("at height").at_most(3))
+        .with_expectation(LogPattern::new("no such line").at_least(1));
+    let failed = run(FakeDeployer::default(), builder).await.unwrap_err();
+    let subjects: Vec<_> = failed.failures.iter().map(|failure| failure.subject.as_str()).collect();
+    let logs = ["LogPattern `at height`", "LogPattern `no such line`"];
+    let expected = ["high at once", "included", "known", "BlockInterval", logs[0], logs[1]];
+    assert_eq!(subjects, expected, "{failed}");
+    assert!(failed.to_string().contains("is in no block up to height"), "{failed}");
+    assert!(failed.to_string().contains("unknown all the time"), "{failed}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_must_always_hold_ends_the_run_when_it_does_not() {
+    let began = tokio::time::Instant::now();
+    let failed = run(FakeDeployer::default(), builder().with_expectation(always("low", never_high)))
+        .await
+        .unwrap_err();
+    assert!(failed.to_string().contains("height 20"), "{failed}");
+    assert!(began.elapsed() < Duration::from_secs(100), "{:?}", began.elapsed());
+}
+
+#[test]
+fn expectations_that_prove_nothing_are_refused() {
+    let error = builder()
+        .with_expectation(BlockInterval::default())
+        .with_expectation(LogPattern::new("(").in_nodes(["validator-9"]))
+        .build()
+        .err()
+        .unwrap();
+    let places: Vec<_> = error.problems.iter().map(Problem::place).collect();
+    assert_eq!(places.len(), 4, "{error}");
+    assert!(error.to_string().contains("there are validator-0, validator-1, validator-2, executor-0"));
 }

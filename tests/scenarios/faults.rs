@@ -111,7 +111,7 @@ async fn a_chain_at_half_rate_is_too_slow(run: &mut Run) -> Result {
 }
 
 fn parting(topology: TopologyBuilder) -> TopologyBuilder {
-    faulty(topology, &["validator-1"], "faults.fork_away_at", &json!(6))
+    faulty(topology, &["validator-0", "validator-1"], "faults.fork_away_at", &json!(6))
 }
 
 /// Both chains grow alike and fast enough for a short window: only their ancestry differs.

@@ -24,8 +24,8 @@
 //! # Calibration
 //!
 //! The tests of this module make chains slot by slot, with leaders by stake and messages as late as they may
-//! be, and judge them. Of 20,000 healthy ones, without delay, with delays up to 1.5 slots, and with a node
-//! down for part of the window, none misses its bound at `α` = 10⁻⁶ (which shows less than 1.5 in 10⁴, with
+//! be, and judge them. Of 5,000 healthy ones, without delay, with delays up to 1.5 slots, and with a node
+//! down for part of the window, none misses its bound at `α` = 10⁻⁶ (which shows less than 6 in 10⁴, with
 //! 95 % confidence), and at `α` = 10⁻², where failures can be counted, no more miss it than may. Of chains at
 //! half rate as many are found out as [`power_against_half`](Growth::power_against_half) says.
 

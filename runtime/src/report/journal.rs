@@ -155,8 +155,8 @@ impl Journal {
 
     /// A phase that is over already.
     pub(crate) fn passed(&self, phase: Phase, took: Duration) {
-        let at = (self.second() - took.as_secs_f64()).max(0.0);
-        let seconds = Some(took.as_secs_f64());
+        let at = milliseconds((self.second() - took.as_secs_f64()).max(0.0));
+        let seconds = Some(milliseconds(took.as_secs_f64()));
         self.lock().record.phases.push(PhaseTime { phase, at, seconds });
     }
 
@@ -252,14 +252,19 @@ impl Journal {
     }
 
     fn second(&self) -> f64 {
-        (self.began.elapsed().as_secs_f64() * 1_000.0).round() / 1_000.0
+        milliseconds(self.began.elapsed().as_secs_f64())
     }
+}
+
+/// Seconds to the millisecond.
+fn milliseconds(seconds: f64) -> f64 {
+    (seconds * 1_000.0).round() / 1_000.0
 }
 
 impl State {
     fn end_phase(&mut self, now: f64) {
         if let Some(phase @ PhaseTime { seconds: None, .. }) = self.record.phases.last_mut() {
-            phase.seconds = Some(now - phase.at);
+            phase.seconds = Some(milliseconds(now - phase.at));
         }
     }
 }

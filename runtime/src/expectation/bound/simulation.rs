@@ -59,11 +59,10 @@ fn chain(world: &World, rng: &mut ChaCha8Rng) -> (u64, u64) {
             !arrived
         });
         let mut filled = false;
-        let leaders = (0..world.nodes).filter(|node| !world.is_down(*node, slot));
-        for node in leaders.collect::<Vec<_>>() {
-            if rng.random_bool(wins) && rng.random_bool(world.diligence) {
-                own[node] = own[node].max(heard) + 1;
-                travelling.push((slot as f64 + world.delay, own[node]));
+        for (node, height) in own.iter_mut().enumerate() {
+            if rng.random_bool(wins * world.diligence) && !world.is_down(node, slot) {
+                *height = heard.max(*height) + 1;
+                travelling.push((slot as f64 + world.delay, *height));
                 filled = true;
             }
         }
@@ -101,7 +100,7 @@ fn healthy() -> Vec<World> {
 #[test]
 fn no_healthy_chain_fails() {
     for world in healthy() {
-        let failed = failures(world, FALSE_FAILURES, 20_000 / healthy().len());
+        let failed = failures(world, FALSE_FAILURES, 5_000 / healthy().len());
         assert_eq!(failed, (0.0, 0.0), "f {}, delay {}", world.f, world.delay);
     }
 }
@@ -109,7 +108,7 @@ fn no_healthy_chain_fails() {
 #[test]
 fn no_more_healthy_chains_fail_than_may() {
     const ALPHA: f64 = 0.01;
-    const RUNS: usize = 4_000;
+    const RUNS: usize = 1_000;
     // Four standard deviations above what is allowed.
     let most = ALPHA + 4.0 * (ALPHA * (1.0 - ALPHA) / RUNS as f64).sqrt();
     for world in healthy() {
@@ -124,7 +123,7 @@ fn half_rate_chains_are_found_out_as_often_as_is_printed() {
         let healthy = World { nodes: 1, delay: 0.0, slots, ..World::HEALTHY };
         let growth = healthy.growth()[0];
         let printed = growth.power_against_half(slots, growth.blocks_in(slots, FALSE_FAILURES));
-        let (found, _) = failures(World { diligence: 0.5, ..healthy }, FALSE_FAILURES, 4_000);
-        assert!((found - printed).abs() < 0.03, "{slots} slots: {found} found, {printed} printed");
+        let (found, _) = failures(World { diligence: 0.5, ..healthy }, FALSE_FAILURES, 2_000);
+        assert!((found - printed).abs() < 0.04, "{slots} slots: {found} found, {printed} printed");
     }
 }
