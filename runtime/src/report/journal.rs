@@ -291,8 +291,8 @@ mod tests {
                     }
                 }
             });
-            for _ in 0..200 {
-                journal.drive(Drive { held: vec!["NoCrash".to_owned(); 50], ..Drive::default() });
+            for _ in 0..50 {
+                journal.drive(Drive { held: vec!["NoCrash".to_owned(); 20], ..Drive::default() });
             }
             journal.conclude(true, &[], None);
             assert!(reader.join().unwrap() > 1);
