@@ -24,6 +24,9 @@ struct Args {
     /// Length of the window, in seconds
     #[arg(short = 't', long, env = "NOMOS_DEMO_RUN_SECS", default_value_t = 60)]
     run_seconds: u64,
+    /// Transactions per block, on average
+    #[arg(short, long, default_value_t = 2)]
+    rate: u64,
 }
 
 /// Runs one scenario on the clusters of a deployer and prints its report: builder and deployer by hand.
@@ -57,7 +60,7 @@ fn scenario(args: &Args) -> Result<Scenario, BuildError> {
     ScenarioBuilder::topology_with(|t| t.network_star().validators(args.validators).executors(args.executors))
         .with_program(Devnode::at(beside("devnode")))
         .wallets(50)
-        .transactions_with(|txs| txs.rate(2).users(20))
+        .transactions_with(|txs| txs.rate(args.rate).users(20))
         .expect_consensus_liveness()
         .with_expectation(ChainAgreement::default())
         .with_run_duration(Duration::from_secs(args.run_seconds))
