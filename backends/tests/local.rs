@@ -286,6 +286,47 @@ async fn a_listener_on_all_addresses_is_told_with_its_owner() {
     assert!(text.starts_with(&own) && text.contains("listens on it on all addresses"), "{text}");
 }
 
+/// A file system of a few kilobytes, unmounted with its last user.
+struct SmallDisk(TempDir);
+
+impl SmallDisk {
+    /// Only root may mount; what keeps others from it is the error.
+    fn mount() -> Result<Self, String> {
+        let folder = tempfile::tempdir().expect("a directory can be made");
+        let mounted =
+            run("mount", &["-t", "tmpfs", "-o", "size=32k", "tmpfs", &folder.path().to_string_lossy()]);
+        mounted.map(|()| Self(folder))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        run("umount", &[&self.0.path().to_string_lossy()]).expect("what was mounted can be unmounted");
+    }
+}
+
+fn run(program: &str, args: &[&str]) -> Result<(), String> {
+    #[expect(clippy::disallowed_methods, reason = "file systems are mounted by a program")]
+    let output = Command::new(program).args(args).output().map_err(|error| error.to_string())?;
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_with_the_remedy_and_nothing_is_left_on_it() {
+    let disk = match SmallDisk::mount() {
+        Ok(disk) => disk,
+        Err(why) => return eprintln!("skipped: no small file system can be mounted: {why}"),
+    };
+    let mut plan = plan(&[RUN, RUN]);
+    plan.nodes[1].files[0].text = "x".repeat(100_000);
+    let deployer = LocalDeployer::default();
+    let error = deployer.provision(&plan, &placement(disk.0.path())).await.expect_err("the disk is full");
+    assert!(error.subject.ends_with("validator-1/config.txt"), "{error}");
+    assert!(error.what.contains("No space left on device"), "{error}");
+    assert!(error.try_next.contains("make room on the disk"), "{error}");
+    assert_eq!(files_below(disk.0.path()), [""; 0]);
+}
+
 #[tokio::test]
 async fn too_many_nodes_are_refused() {
     let text = refused(&plan(&[RUN; 201])).await;
