@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::{Failure, FailureClass};
 use crate::node::{HttpTransport, Transport};
-use crate::plan::Plan;
+use crate::plan::{Binding, Bindings, Plan, PlannedNode, PlannedPort, Protocol};
 use crate::run::Place;
 use crate::runner::Runner;
 use crate::scenario::Scenario;
@@ -45,15 +45,19 @@ pub trait Deployer: Send + Sync + 'static {
     /// The name for people, in case names and settings: `local`.
     fn name(&self) -> &str;
 
-    /// What scenarios may ask of this backend's clusters.
-    fn capabilities(&self) -> Capabilities;
+    /// What scenarios may ask of this backend's clusters; by default nothing but to run.
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::default()
+    }
 
-    /// Whether this machine can run clusters of this backend at all.
+    /// Whether this machine can run clusters of this backend at all; by default any can.
     ///
     /// # Errors
     ///
     /// Says what is missing and how to get it.
-    fn available(&self) -> impl Future<Output = Result<(), Unavailable>> + Send;
+    fn available(&self) -> impl Future<Output = Result<(), Unavailable>> + Send {
+        async { Ok(()) }
+    }
 
     /// Makes the cluster of a plan.
     ///
@@ -66,12 +70,15 @@ pub trait Deployer: Send + Sync + 'static {
         place: &Placement,
     ) -> impl Future<Output = Result<Self::Cluster, DeployError>> + Send;
 
-    /// Removes what earlier owners that are no longer alive left behind, and says what that was.
+    /// Removes what earlier owners that are no longer alive left behind, and says what that was; by default
+    /// there is nothing that could be left.
     ///
     /// # Errors
     ///
     /// What could not be removed.
-    fn sweep(&self) -> impl Future<Output = Result<Vec<String>, DeployError>> + Send;
+    fn sweep(&self) -> impl Future<Output = Result<Vec<String>, DeployError>> + Send {
+        async { Ok(Vec::new()) }
+    }
 
     /// Deploys the cluster of a scenario and waits until it is ready to be used.
     ///
@@ -118,12 +125,16 @@ pub trait Cluster: Send + Sync + 'static {
     /// The states of all nodes, at once if their version is above `newer_than`, else when it is.
     fn states(&self, newer_than: u64) -> impl Future<Output = Result<States, ClusterError>> + Send;
 
-    /// Does something to one node.
+    /// Does something to one node; by default that is refused, as befits a backend without the capability.
     fn control(
         &self,
         node: &str,
         action: NodeAction,
-    ) -> impl Future<Output = Result<(), ClusterError>> + Send;
+    ) -> impl Future<Output = Result<(), ClusterError>> + Send {
+        let what = format!("cannot be told to {action}: this backend controls no nodes");
+        let refused = ClusterError { subject: node.to_owned(), what };
+        async { Err(refused) }
+    }
 
     /// Reads a part of a node's log: stdout and stderr, in the order in which they were written.
     fn logs(&self, node: &str, part: LogPart) -> impl Future<Output = Result<Log, ClusterError>> + Send;
@@ -194,6 +205,22 @@ pub struct ClusterDescription {
     pub start_time: SystemTime,
     /// The nodes, in the plan's order.
     pub nodes: Vec<NodeEndpoints>,
+}
+
+impl ClusterDescription {
+    /// Describes a cluster whose nodes can be reached where they are bound; `log` says where a node's is.
+    #[must_use]
+    pub fn new(plan: &Plan, bindings: &Bindings, log: impl Fn(&PlannedNode) -> PathBuf) -> Self {
+        let endpoints = |node: &PlannedNode| {
+            let Binding { control, ports, .. } = &bindings.nodes[&node.name];
+            let tcp = node.ports.iter().filter(|port| port.protocol == Protocol::Tcp);
+            let address =
+                |port: &PlannedPort| (port.name.clone(), format!("{control}:{}", ports[&port.name]));
+            let (name, role, addresses) = (node.name.clone(), node.role, tcp.map(address).collect());
+            NodeEndpoints { name, role, addresses, log: log(node).display().to_string() }
+        };
+        Self { start_time: bindings.start_time, nodes: plan.nodes.iter().map(endpoints).collect() }
+    }
 }
 
 /// Where one node can be reached.
@@ -340,6 +367,31 @@ pub struct Log {
     pub end: u64,
 }
 
+impl Log {
+    /// A part of a log that is at hand as a whole. A character that is not written whole yet is left for
+    /// the next part.
+    #[must_use]
+    pub fn part(whole: &[u8], part: LogPart) -> Self {
+        let begin = match part {
+            LogPart::From(begin) => usize::try_from(begin).unwrap_or(usize::MAX).min(whole.len()),
+            LogPart::Last(_) => 0,
+        };
+        let mut bytes = &whole[begin..];
+        if let Err(error) = std::str::from_utf8(bytes)
+            && error.error_len().is_none()
+        {
+            bytes = &bytes[..error.valid_up_to()];
+        }
+        let end = (begin + bytes.len()) as u64;
+        let mut text = String::from_utf8_lossy(bytes).into_owned();
+        if let LogPart::Last(count) = part {
+            let skipped = text.lines().count().saturating_sub(count);
+            text = text.lines().skip(skipped).collect::<Vec<_>>().join("\n");
+        }
+        Self { text, end }
+    }
+}
+
 /// Why a backend cannot be used on this machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{missing}; {try_next}")]
@@ -361,6 +413,13 @@ pub struct DeployError {
     pub try_next: String,
     /// Last lines of the node's log, if it has one.
     pub log: Option<String>,
+}
+
+impl DeployError {
+    /// Says what happened to which node or resource, and what to try.
+    pub fn new(subject: impl Into<String>, what: impl fmt::Display, try_next: impl Into<String>) -> Self {
+        Self { subject: subject.into(), what: what.to_string(), try_next: try_next.into(), log: None }
+    }
 }
 
 impl fmt::Display for DeployError {

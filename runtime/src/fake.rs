@@ -21,9 +21,8 @@
 //! # }).unwrap();
 //! ```
 
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -107,7 +106,8 @@ impl Deployer for FakeDeployer {
     }
 
     async fn provision(&self, plan: &Plan, place: &Placement) -> Result<FakeCluster, DeployError> {
-        let bindings = bindings(plan, &place.directory);
+        let bindings =
+            Bindings::new(plan, |_, node| Binding::new(&node.name, node, place.directory.join(&node.name)));
         let nodes = plan.render(&bindings).map_err(|error| refused(&error.node, error.to_string()))?;
         let names: Vec<&str> = nodes.iter().map(|node| node.name.as_str()).collect();
         if let Some((unknown, ..)) = self.faults.iter().find(|(node, ..)| !names.contains(&node.as_str())) {
@@ -145,16 +145,6 @@ impl Deployer for FakeDeployer {
 fn refused(subject: &str, what: String) -> DeployError {
     let try_next = "see the example of the `fake` module".to_owned();
     DeployError { subject: subject.to_owned(), what, try_next, log: None }
-}
-
-/// Nodes of a fake cluster are reached by their names.
-fn bindings(plan: &Plan, directory: &Path) -> Bindings {
-    let binding = |node: &PlannedNode| {
-        let ports = node.ports.iter().map(|port| (port.name.clone(), port.number)).collect();
-        let directory = directory.join(&node.name);
-        (node.name.clone(), Binding { host: node.name.clone(), control: node.name.clone(), ports, directory })
-    };
-    Bindings { start_time: SystemTime::now(), nodes: plan.nodes.iter().map(binding).collect() }
 }
 
 fn settings(node: &PlannedNode) -> Result<Settings, DeployError> {
@@ -286,15 +276,7 @@ impl Cluster for FakeCluster {
         let names = || self.description.nodes.iter().map(|node| node.name.as_str());
         let log = self.world.chain().log(node).map(str::to_owned);
         let log = log.ok_or_else(|| ClusterError::no_such_node(node, names()))?;
-        let end = log.len() as u64;
-        let text = match part {
-            LogPart::From(begin) => log.get(begin as usize..).unwrap_or_default().to_owned(),
-            LogPart::Last(lines) => {
-                let skipped = log.lines().count().saturating_sub(lines);
-                log.lines().skip(skipped).collect::<Vec<_>>().join("\n")
-            }
-        };
-        Ok(Log { text, end })
+        Ok(Log::part(log.as_bytes(), part))
     }
 
     async fn teardown(&self) -> Result<(), ClusterError> {

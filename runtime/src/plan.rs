@@ -245,7 +245,25 @@ impl<'a> NodePlanning<'a> {
     }
 }
 
+impl Binding {
+    /// The binding of a node that has an address of its own, where its ports keep their numbers.
+    #[must_use]
+    pub fn new(host: impl Into<String>, node: &PlannedNode, directory: impl Into<PathBuf>) -> Self {
+        let ports = node.ports.iter().map(|port| (port.name.clone(), port.number)).collect();
+        let host = host.into();
+        Self { control: host.clone(), host, ports, directory: directory.into() }
+    }
+}
+
 impl Bindings {
+    /// Binds every node, of which its place in the plan is told, for a chain that starts now.
+    #[must_use]
+    pub fn new(plan: &Plan, mut binding: impl FnMut(usize, &PlannedNode) -> Binding) -> Self {
+        let nodes = plan.nodes.iter().enumerate();
+        let nodes = nodes.map(|(index, node)| (node.name.clone(), binding(index, node))).collect();
+        Self { start_time: SystemTime::now(), nodes }
+    }
+
     fn render(&self, node: &PlannedNode) -> Result<PlannedNode, RenderError> {
         let text = |text: &String| self.resolve(&node.name, text);
         Ok(PlannedNode {

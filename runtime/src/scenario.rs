@@ -106,7 +106,9 @@ impl Scenario {
     /// What the backend must be able to do.
     #[must_use]
     pub fn needs(&self) -> Capabilities {
-        self.workloads.iter().map(AnyWorkload::needs).fold(self.declared, Capabilities::or)
+        let late = self.topology.nodes().iter().any(|node| node.late);
+        let starts = Capabilities { node_control: late, ..Capabilities::default() };
+        self.workloads.iter().map(AnyWorkload::needs).fold(self.declared.or(starts), Capabilities::or)
     }
 
     /// The plan of the cluster on a backend.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::deployer::{ClusterError, DynCluster, NodeAction};
+use crate::deployer::{ClusterError, DynCluster, LogPart, NodeAction, NodeState};
 
 /// Stops, starts, pauses and isolates nodes. Each call returns when its effect was observed.
 #[derive(Clone)]
@@ -83,6 +83,27 @@ impl NodeControl {
     /// See [`isolate`](Self::isolate).
     pub async fn rejoin(&self, node: &str) -> Result<(), ClusterError> {
         self.act(node, NodeAction::Rejoin).await
+    }
+
+    /// What a node's process is doing.
+    ///
+    /// # Errors
+    ///
+    /// There is no such node, or the cluster cannot be asked.
+    pub async fn state(&self, node: &str) -> Result<NodeState, ClusterError> {
+        let nodes = self.0.states(0).await?.nodes;
+        let names: Vec<_> = nodes.iter().map(|state| state.name.clone()).collect();
+        let state = nodes.into_iter().find(|state| state.name == node);
+        state.ok_or_else(|| ClusterError::no_such_node(node, names.iter().map(String::as_str)))
+    }
+
+    /// The last lines of a node's log, whether it lives or not.
+    ///
+    /// # Errors
+    ///
+    /// There is no such node, or its log cannot be read.
+    pub async fn last_lines(&self, node: &str, lines: usize) -> Result<String, ClusterError> {
+        Ok(self.0.logs(node, LogPart::Last(lines)).await?.text)
     }
 
     async fn act(&self, node: &str, action: NodeAction) -> Result<(), ClusterError> {
