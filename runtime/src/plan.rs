@@ -92,6 +92,10 @@ pub struct PlannedNode {
     /// [`NodeAction::Start`](crate::deployer::NodeAction::Start).
     #[serde(default)]
     pub late: bool,
+    /// The one of `files` that the node fetches from a cfgsync server over HTTP, as JSON, instead of finding
+    /// it. Only containers do; elsewhere it is written like the others.
+    #[serde(default)]
+    pub fetches: Option<PathBuf>,
     /// Arguments.
     pub args: Vec<String>,
     /// The whole environment of the node: a backend hands it nothing else of its own.
@@ -122,6 +126,7 @@ impl PlannedNode {
             binary: node.binary.clone(),
             image: node.image.clone(),
             late: node.late,
+            fetches: None,
             args: Vec::new(),
             env: node.env.iter().cloned().collect(),
             files: Vec::new(),

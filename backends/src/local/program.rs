@@ -136,6 +136,7 @@ mod tests {
             binary: here(case.own).map(Into::into),
             image: None,
             late: false,
+            fetches: None,
             args: Vec::new(),
             env: [].into(),
             files: Vec::new(),

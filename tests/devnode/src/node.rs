@@ -1,6 +1,7 @@
 //! The program: `devnode <config.yaml>`.
 
 mod behaviour;
+mod cfgsync;
 mod clock;
 mod faults;
 mod http;
@@ -45,6 +46,8 @@ Environment:
   NOMOS_LOG_LEVEL   the least level that is logged, before the configuration's `log`
   NOMOS_LOG_FILTER  directives of tracing instead, such as `info,libp2p_gossipsub=debug`
   NOMOS_LOG_DIR     the log goes to <name>.log in this directory instead of stderr
+  CFG_SERVER_ADDR   the configuration is fetched from this cfgsync server, as CFG_HOST_KIND, CFG_HOST_IDENTIFIER
+                    and CFG_HOST_IP, and written to CFG_FILE_PATH first
 
 SIGTERM and SIGINT end the node. The exit code is 0 then, 1 where it could not start, and 101 after a panic.
 
@@ -67,7 +70,9 @@ pub fn main() -> ExitCode {
             Ok(())
         }
         Ok(Command::Check(path)) => read(&path).map(|_| println!("{}: valid", path.display())),
-        Ok(Command::Run(path)) => read(&path).and_then(|settings| start(&settings)),
+        Ok(Command::Run(path)) => {
+            cfgsync::fetch_if_told().and_then(|()| read(&path)).and_then(|settings| start(&settings))
+        }
         Err(error) => Err(error),
     };
     match done {

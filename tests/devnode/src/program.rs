@@ -22,6 +22,7 @@ use crate::wire::{Output, PublicKey, SignedTransaction};
 #[derive(Clone, Debug, Default)]
 pub struct Devnode {
     path: Option<PathBuf>,
+    fetching: bool,
 }
 
 /// What a message takes on one machine at most, when no node delays it on purpose.
@@ -31,7 +32,14 @@ impl Devnode {
     /// The devnode whose executable is at `path`, in most tests `env!("CARGO_BIN_EXE_devnode")`.
     #[must_use]
     pub fn at(path: impl Into<PathBuf>) -> Self {
-        Self { path: Some(path.into()) }
+        Self { path: Some(path.into()), ..Self::default() }
+    }
+
+    /// Lets nodes fetch their configuration from a cfgsync server where the backend has one.
+    #[must_use]
+    pub fn fetching(mut self) -> Self {
+        self.fetching = true;
+        self
     }
 }
 
@@ -45,7 +53,7 @@ impl NodeProgram for Devnode {
         let changed = metadata.and_then(|metadata| {
             Some((metadata.len(), metadata.modified().ok()?.duration_since(UNIX_EPOCH).ok()?))
         });
-        format!("{} {changed:?}", env!("CARGO_PKG_VERSION"))
+        format!("{} {changed:?} {}", env!("CARGO_PKG_VERSION"), self.fetching)
     }
 
     fn plan(&self, node: &NodePlanning<'_>) -> Result<PlannedNode, Problem> {
@@ -57,6 +65,7 @@ impl NodeProgram for Devnode {
             args: vec![format!("{}/config.yaml", symbol::DIRECTORY)],
             files: vec![PlannedFile { path: "config.yaml".into(), text: config.to_yaml() }],
             ports: vec![port("p2p", 3000), port("http", 18080), port("testing_http", 18081)],
+            fetches: self.fetching.then(|| "config.yaml".into()),
             ..PlannedNode::new(node.node(), executable)
         })
     }
