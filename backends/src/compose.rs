@@ -4,7 +4,7 @@
 //! that one that is cut off can still be looked at. The Compose file stays in the run's directory, readable and
 //! usable by hand.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -15,26 +15,31 @@ use logos_scenario_runtime::deployer::{
     Capabilities, Cluster, ClusterDescription, ClusterError, DeployError, Deployer, Log, LogPart, NodeAction,
     Placement, States, Unavailable,
 };
-use logos_scenario_runtime::plan::Plan;
+use logos_scenario_runtime::plan::{Plan, PlannedNode};
 use tokio::sync::{Mutex, oneshot};
 use tokio::task::AbortHandle;
 
 use crate::env::Settings;
 use crate::{logs, planned};
 
+mod cfgsync;
 mod engine;
 mod files;
 mod labels;
 mod model;
 mod nodes;
+mod reach;
 mod render;
 mod request;
 mod subnets;
 mod sweep;
+mod watcher;
 
 use files::{Files, NodeLog};
 use labels::Project;
 use nodes::Nodes;
+use reach::Reach;
+use render::Subnets;
 
 /// How long a caller that goes away waits for what it leaves to be removed.
 const REMOVAL: Duration = Duration::from_secs(60);
@@ -89,8 +94,7 @@ impl Deployer for ComposeDeployer {
         engine::thread().spawn(async move {
             let cluster = deployer.make(&plan, &place).await;
             if let Err(Ok(unwanted)) = made.send(cluster) {
-                // Nobody is left to be told; what stays is swept.
-                let _ = unwanted.teardown().await;
+                unwanted.discard().await;
             }
             drop(over);
         });
@@ -121,9 +125,9 @@ impl ComposeDeployer {
     /// Makes a cluster on the engine's thread; on failure nothing remains of it.
     async fn make(self, plan: &Plan, place: &Placement) -> Result<ComposeCluster, DeployError> {
         let settings = Settings::get()?;
-        check_size(plan)?;
+        check(plan)?;
         let docker = engine::connect(&settings).await?;
-        engine::check_images(&docker, &settings).await?;
+        watcher::start();
         sweep::sweep(&docker).await?;
         let project = Project::new(rand::random(), &plan.key.to_string(), place);
         let made = self.make_project(&docker, &project, plan, place, &settings).await;
@@ -142,6 +146,10 @@ impl ComposeDeployer {
         place: &Placement,
         settings: &Settings,
     ) -> Result<ComposeCluster, DeployError> {
+        let images = plan.nodes.iter().map(|node| node.image.as_ref().unwrap_or(&settings.image));
+        for image in images.collect::<BTreeSet<_>>() {
+            engine::check_image(docker, image).await?;
+        }
         let subnets = subnets::reserve(docker, project, settings).await?;
         // Where the bridge is not on this machine, neither are the nodes' addresses.
         let is_here = TcpListener::bind((render::gateway(subnets.control), 0)).is_ok();
@@ -151,13 +159,13 @@ impl ComposeDeployer {
         let file = render::compose(&rendered, subnets, settings, publish);
         let mut files = Files::write(&place.directory, &render::to_text(&file, project.as_str()), &rendered)?;
 
-        let names: Vec<_> = plan.nodes.iter().map(|node| node.name.clone()).collect();
-        let nodes = Arc::new(Nodes::new(docker.clone(), project.clone(), &names, &file));
+        let server = configure(&rendered, subnets).await?;
+        let nodes = Arc::new(Nodes::new(docker.clone(), project.clone(), &rendered, &file));
         let following = engine::thread().spawn(Arc::clone(&nodes).follow()).abort_handle();
         let following = AbortOnDrop(following);
         let running = Arc::new(Mutex::new(true));
         engine::thread().spawn(sweep::beat(docker.clone(), project.clone(), Arc::downgrade(&running)));
-        engine::start_all(docker, project, &file, &files::archives(&rendered)).await?;
+        engine::start_all(docker, project, &file, &rendered).await?;
         let failed = |error: ClusterError| DeployError {
             subject: error.subject,
             what: error.what,
@@ -166,34 +174,70 @@ impl ComposeDeployer {
         };
         nodes.all_started().await.map_err(failed)?;
         let mut description = render::description(plan, &bindings, &place.directory);
-        if publish {
-            description = render::published(description, &nodes.published().await.map_err(failed)?);
-        }
+        let reach = Reach::open(docker, project, &file).await.map_err(|error| DeployError {
+            subject: "loopback address".to_owned(),
+            what: format!("no port could be opened there: {error}"),
+            try_next: "see whether this process has too many files open".to_owned(),
+            log: None,
+        })?;
+        description = render::published(description, &reach.ports);
         files.keep();
-        let log = |node: &String| (node.clone(), NodeLog::new(place.directory.join(format!("{node}.log"))));
+        let log = |PlannedNode { name, .. }: &PlannedNode| {
+            (name.clone(), NodeLog::new(place.directory.join(format!("{name}.log"))))
+        };
         Ok(ComposeCluster {
             description,
             docker: docker.clone(),
             project: project.clone(),
-            logs: names.iter().map(log).collect(),
+            logs: rendered.iter().map(log).collect(),
+            files,
             nodes,
             running,
-            _following: following,
+            _tasks: [Some(following), server],
+            _reach: reach,
         })
     }
 }
 
-fn check_size(plan: &Plan) -> Result<(), DeployError> {
+/// What no cluster of containers can be.
+fn check(plan: &Plan) -> Result<(), DeployError> {
     let count = plan.nodes.len();
-    if count <= render::MAX_NODES {
-        return Ok(());
+    if count > render::MAX_NODES {
+        return Err(DeployError {
+            subject: "topology".to_owned(),
+            what: format!("{count} nodes, but a cluster of containers has at most {}", render::MAX_NODES),
+            try_next: "spread the nodes over several scenarios".to_owned(),
+            log: None,
+        });
     }
-    Err(DeployError {
-        subject: "topology".to_owned(),
-        what: format!("{count} nodes, but a cluster of containers has at most {}", render::MAX_NODES),
-        try_next: "spread the nodes over several scenarios".to_owned(),
-        log: None,
+    let own = plan.nodes.iter().find_map(|node| Some((node, node.binary.as_ref()?)));
+    own.map_or(Ok(()), |(node, binary)| {
+        Err(DeployError {
+            subject: node.name.clone(),
+            what: format!(
+                "its own program `{}` is a file of this machine, and no container's",
+                binary.display()
+            ),
+            try_next: format!("use `with_node(\"{}\", |node| node.image(..))`", node.name),
+            log: None,
+        })
     })
+}
+
+/// Serves their configuration to nodes that fetch it, on the gateway of the control network alone.
+async fn configure(rendered: &[PlannedNode], subnets: Subnets) -> Result<Option<AbortOnDrop>, DeployError> {
+    if rendered.iter().all(|node| node.fetches.is_none()) {
+        return Ok(None);
+    }
+    let address = (render::gateway(subnets.control), cfgsync::PORT).into();
+    let server = cfgsync::serve(address, rendered).await.map_err(|error| DeployError {
+        subject: "cfgsync server".to_owned(),
+        what: error,
+        try_next: "use an engine whose networks are on this machine, or a program that finds its file"
+            .to_owned(),
+        log: None,
+    })?;
+    Ok(Some(AbortOnDrop(server)))
 }
 
 /// A task that is of no use without the cluster.
@@ -214,9 +258,12 @@ pub struct ComposeCluster {
     project: Project,
     nodes: Arc<Nodes>,
     logs: HashMap<String, NodeLog>,
+    files: Files,
     /// Whether the cluster is not torn down; who holds the lock makes or removes things of it.
     running: Arc<Mutex<bool>>,
-    _following: AbortOnDrop,
+    /// What follows the engine's events, and what serves configurations.
+    _tasks: [Option<AbortOnDrop>; 2],
+    _reach: Reach,
 }
 
 impl Cluster for ComposeCluster {
@@ -248,9 +295,22 @@ impl Cluster for ComposeCluster {
         for (node, log) in &self.logs {
             log.copy(&self.docker, node, self.nodes.container(node)?).await?;
         }
+        self.nodes.ends();
         engine::remove(&self.docker, &self.project.filter()).await?;
+        self.nodes.ended();
         *running = false;
         Ok(())
+    }
+}
+
+impl ComposeCluster {
+    /// Removes the cluster and all that it wrote: nobody ever had it.
+    async fn discard(mut self) {
+        // Nobody is left to be told; what stays is swept.
+        if engine::remove(&self.docker, &self.project.filter()).await.is_ok() {
+            *self.running.lock().await = false;
+        }
+        self.files.discard();
     }
 }
 

@@ -55,11 +55,14 @@ pub(crate) const LOG_FILTER: &str = "NOMOS_LOG_FILTER";
 pub(crate) const IMAGE: &str = "NOMOS_TESTNET_IMAGE";
 pub(crate) const DOCKER_HOST: &str = "DOCKER_HOST";
 pub(crate) const SUBNETS: &str = "SCENARIO_SUBNETS";
+/// Says to a program that it is the watcher of the process with this pid. Nobody sets it by hand.
+#[cfg(feature = "compose")]
+pub(crate) const WATCH: &str = "LOGOS_SCENARIO_WATCHED_PID";
 const NODE_MEMORY: &str = "SCENARIO_NODE_MEMORY";
 const NODE_CPUS: &str = "SCENARIO_NODE_CPUS";
 
 /// The image of the in-tree node.
-const DEFAULT_IMAGE: &str = "logos-scenario-node:local";
+pub(crate) const DEFAULT_IMAGE: &str = "logos-scenario-node:local";
 
 const LOG_LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
@@ -202,6 +205,13 @@ fn memory(text: &str) -> Option<u64> {
 
 fn cpus(text: &str) -> Option<f64> {
     text.parse().ok().filter(|cores: &f64| cores.is_finite() && *cores > 0.0)
+}
+
+/// The pid of the process that this one should watch, if it was started for that.
+#[cfg(feature = "compose")]
+pub(crate) fn watched() -> Option<u32> {
+    #[expect(clippy::disallowed_methods, reason = "asked before `main`, where no other setting is of use")]
+    std::env::var(WATCH).ok()?.parse().ok()
 }
 
 fn is_log_level(text: &str) -> bool {

@@ -165,6 +165,8 @@ pub(crate) async fn capabilities_are_true(subject: Subject) -> Outcome {
         (capabilities.node_control, NodeAction::Stop),
         (capabilities.node_control, NodeAction::Start),
         (capabilities.node_control, NodeAction::Restart),
+        (capabilities.isolate, NodeAction::Isolate),
+        (capabilities.isolate, NodeAction::Rejoin),
         (capabilities.node_control, NodeAction::Kill),
     ];
     for (named, action) in actions {

@@ -16,17 +16,21 @@ use bollard::query_parameters::{
 use bollard::{API_DEFAULT_VERSION, Docker};
 use futures::future::{join_all, try_join_all};
 use logos_scenario_runtime::deployer::{ClusterError, DeployError, Unavailable};
+use logos_scenario_runtime::plan::PlannedNode;
 use logos_scenario_runtime::wait;
 use tokio::runtime::{Builder, Handle};
 
+use super::files;
 use super::labels::Project;
 use super::model::{Compose, Network, Service};
 use super::render::DIRECTORY;
 use super::request;
-use crate::env::{DOCKER_HOST, Settings};
+use crate::env::{DEFAULT_IMAGE, DOCKER_HOST, IMAGE, Settings};
 
 /// Where the engine listens if nothing else is said.
 const SOCKET: &str = "/var/run/docker.sock";
+/// What builds the image that nodes run.
+const BUILD: &str = "scripts/build/build-test-image.sh";
 /// How long the engine may take to say which version it is.
 const GREETING: Duration = Duration::from_secs(10);
 /// How long the engine may take to remove what it was told to remove.
@@ -54,6 +58,12 @@ pub(super) fn thread() -> &'static Handle {
 /// Runs a task on that thread to its end, whatever becomes of the caller.
 pub(super) async fn to_the_end<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> T {
     THREAD.spawn(task).await.expect("tasks of the engine's thread do not panic")
+}
+
+/// Runs a task on this thread, in a process that has nothing else to do.
+pub(super) fn block_on<T>(task: impl Future<Output = T>) -> T {
+    let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
+    runtime.block_on(task)
 }
 
 /// The engine's socket, told without touching it.
@@ -138,22 +148,17 @@ pub(super) fn refused(subject: &str, doing: &str, error: &Error) -> DeployError 
     }
 }
 
-/// Checks that the images of all services are there: nothing is built or fetched silently.
-pub(super) async fn check_images(docker: &Docker, settings: &Settings) -> Result<(), DeployError> {
-    let image = &settings.image;
+/// Checks that an image is there: nothing is built or fetched silently.
+pub(super) async fn check_image(docker: &Docker, image: &str) -> Result<(), DeployError> {
     match docker.inspect_image(image).await {
         Ok(_) => Ok(()),
         Err(error) if is_missing(&error) => Err(DeployError {
             subject: format!("image `{image}`"),
             what: "the engine does not have it".to_owned(),
-            try_next: format!(
-                "build it with `{}scripts/build/build-test-image.sh`",
-                if *image == Settings::default().image {
-                    String::new()
-                } else {
-                    format!("{}={image} ", crate::env::IMAGE)
-                }
-            ),
+            try_next: match image == DEFAULT_IMAGE {
+                true => format!("build it with `{BUILD}`"),
+                false => format!("fetch it, or build it with `{IMAGE}={image} {BUILD}`"),
+            },
             log: None,
         }),
         Err(error) => Err(refused(&format!("image `{image}`"), "cannot be looked up", &error)),
@@ -174,26 +179,33 @@ pub(super) async fn create_network(
     }
 }
 
-/// Makes and starts all containers of a file, beside each other, whose networks there are. `archives` hold
-/// each service's files.
+/// Makes all containers of a file, whose networks there are, and starts those of the nodes that are not late,
+/// beside each other.
 pub(super) async fn start_all(
     docker: &Docker,
     project: &Project,
     file: &Compose,
-    archives: &HashMap<String, Vec<u8>>,
+    rendered: &[PlannedNode],
 ) -> Result<(), DeployError> {
-    let starts =
-        file.services.iter().map(|(name, service)| start(docker, project, name, service, &archives[name]));
+    let starts = rendered.iter().map(async |node| {
+        let container = create(docker, project, node, &file.services[&node.name]).await?;
+        if node.late {
+            return Ok(());
+        }
+        let started = docker.start_container(&container, None::<StartContainerOptions>).await;
+        started.map_err(|error| refused(&node.name, "its container cannot be started", &error))
+    });
     join_all(starts).await.into_iter().collect()
 }
 
-async fn start(
+/// Makes a node's container and volume, with the node's files in it; what the container is called.
+async fn create(
     docker: &Docker,
     project: &Project,
-    name: &str,
+    node: &PlannedNode,
     service: &Service,
-    archive: &[u8],
-) -> Result<(), DeployError> {
+) -> Result<String, DeployError> {
+    let name = node.name.as_str();
     let failed = |doing: &'static str| move |error: Error| refused(name, doing, &error);
     docker
         .create_volume(request::volume(project, name))
@@ -213,13 +225,10 @@ async fn start(
     }
     let options = UploadToContainerOptionsBuilder::default().path(DIRECTORY).build();
     docker
-        .upload_to_container(&container, Some(options), bollard::body_full(archive.to_vec().into()))
+        .upload_to_container(&container, Some(options), bollard::body_full(files::archive(node).into()))
         .await
         .map_err(failed("its files cannot be put into its volume"))?;
-    docker
-        .start_container(&container, None::<StartContainerOptions>)
-        .await
-        .map_err(failed("its container cannot be started"))
+    Ok(container)
 }
 
 /// What of one cluster, or of all, an engine has.

@@ -1,7 +1,6 @@
 //! The files of a cluster: in the run's directory for people and for Compose's tools, in an archive for the
 //! engine, and the logs that are read back.
 
-use std::collections::HashMap;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -43,8 +42,14 @@ impl Files {
         Ok(files)
     }
 
+    /// From now on they stay.
     pub(super) fn keep(&mut self) {
         self.kept = true;
+    }
+
+    /// They go as soon as this is dropped.
+    pub(super) fn discard(&mut self) {
+        self.kept = false;
     }
 }
 
@@ -68,14 +73,12 @@ fn write(path: &Path, text: &str) -> Result<(), DeployError> {
     })
 }
 
-/// Each node's files as the archive that is put into its volume.
-pub(super) fn archives(rendered: &[PlannedNode]) -> HashMap<String, Vec<u8>> {
-    let archive =
-        |node: &PlannedNode| (node.name.clone(), archive(node).expect("an archive in memory can be written"));
-    rendered.iter().map(archive).collect()
+/// A node's files as the archive that is put into its volume.
+pub(super) fn archive(node: &PlannedNode) -> Vec<u8> {
+    write_archive(node).expect("an archive in memory can be written")
 }
 
-fn archive(node: &PlannedNode) -> io::Result<Vec<u8>> {
+fn write_archive(node: &PlannedNode) -> io::Result<Vec<u8>> {
     let mut archive = tar::Builder::new(Vec::new());
     // Whichever user the image runs as may write there.
     let mut root = tar::Header::new_gnu();
@@ -83,7 +86,7 @@ fn archive(node: &PlannedNode) -> io::Result<Vec<u8>> {
     root.set_mode(0o777);
     root.set_size(0);
     archive.append_data(&mut root, "./", io::empty())?;
-    for file in &node.files {
+    for file in render::found(node) {
         let mut header = tar::Header::new_gnu();
         header.set_mode(0o644);
         header.set_size(file.text.len() as u64);

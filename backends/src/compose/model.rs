@@ -14,6 +14,7 @@ pub(super) struct Compose {
     pub(super) services: BTreeMap<String, Service>,
     pub(super) networks: BTreeMap<String, Network>,
     pub(super) volumes: BTreeMap<String, Volume>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) secrets: BTreeMap<String, Secret>,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! The engine's events tell every start and end, whoever caused it; an action is done when its event came.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -15,6 +15,7 @@ use bollard::query_parameters::{
 };
 use futures::StreamExt;
 use logos_scenario_runtime::deployer::{ClusterError, NodeAction, NodeState, NodeStatus, States};
+use logos_scenario_runtime::plan::PlannedNode;
 use logos_scenario_runtime::wait;
 use tokio::sync::{Mutex, watch};
 
@@ -36,6 +37,8 @@ pub(super) struct Nodes {
     project: Project,
     nodes: Vec<Node>,
     states: watch::Sender<States>,
+    /// Nothing may be started any more.
+    over: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -51,9 +54,9 @@ struct Node {
 }
 
 impl Nodes {
-    /// The nodes of a file in the order of `names`, none of which was started yet, but will be once.
-    pub(super) fn new(docker: Docker, project: Project, names: &[String], file: &Compose) -> Self {
-        let node = |name: &String| Node {
+    /// The planned nodes of a file; none was started yet, and those that are not late will be once.
+    pub(super) fn new(docker: Docker, project: Project, planned: &[PlannedNode], file: &Compose) -> Self {
+        let node = |PlannedNode { name, .. }: &PlannedNode| Node {
             name: name.clone(),
             container: project.container(name),
             peer: file.services[name].networks[PEER].clone(),
@@ -61,14 +64,20 @@ impl Nodes {
             ending: AtomicBool::new(false),
             isolated: AtomicBool::new(false),
         };
-        let state = |name: &String| NodeState {
-            name: name.clone(),
+        let state = |node: &PlannedNode| NodeState {
+            name: node.name.clone(),
             status: NodeStatus::Stopped,
             starts: 0,
-            starts_by_us: 1,
+            starts_by_us: u32::from(!node.late),
         };
-        let states = States { version: 1, nodes: names.iter().map(state).collect() };
-        Self { nodes: names.iter().map(node).collect(), states: watch::Sender::new(states), docker, project }
+        let states = States { version: 1, nodes: planned.iter().map(state).collect() };
+        Self {
+            nodes: planned.iter().map(node).collect(),
+            states: watch::Sender::new(states),
+            over: AtomicBool::new(false),
+            docker,
+            project,
+        }
     }
 
     pub(super) async fn states(&self, newer_than: u64) -> States {
@@ -83,13 +92,9 @@ impl Nodes {
     }
 
     fn index(&self, name: &str) -> Result<usize, ClusterError> {
-        self.nodes.iter().position(|node| node.name == name).ok_or_else(|| {
-            let names: Vec<_> = self.nodes.iter().map(|node| node.name.as_str()).collect();
-            ClusterError {
-                subject: name.to_owned(),
-                what: format!("there is no such node; there are {}", names.join(", ")),
-            }
-        })
+        let names = || self.nodes.iter().map(|node| node.name.as_str());
+        let index = self.nodes.iter().position(|node| node.name == name);
+        index.ok_or_else(|| ClusterError::no_such_node(name, names()))
     }
 
     /// Follows what the engine tells of the cluster's containers, for ever.
@@ -172,31 +177,49 @@ impl Nodes {
         let node = &self.nodes[index];
         let _turn = node.turn.lock().await;
         let status = self.states.borrow().nodes[index].status.clone();
-        let runs = matches!(status, NodeStatus::Running | NodeStatus::Paused);
+        action.allowed(name, &status)?;
         let isolated = node.isolated.load(Ordering::Relaxed);
         match action {
-            NodeAction::Stop | NodeAction::Kill if runs => self.end(index, action).await,
+            NodeAction::Start | NodeAction::Restart if self.over.load(Ordering::Relaxed) => {
+                Err(self.error(index, "is not started: its cluster is gone".to_owned()))
+            }
             NodeAction::Start | NodeAction::Restart if isolated => {
                 Err(self
                     .error(index, "cannot start without its peers' network; let it rejoin first".to_owned()))
             }
-            NodeAction::Start if !runs => self.start(index).await,
+            NodeAction::Stop | NodeAction::Kill => self.end(index, action).await,
+            NodeAction::Start => self.start(index).await,
             NodeAction::Restart => {
-                if runs {
+                if NodeAction::Stop.allowed(name, &status).is_ok() {
                     self.end(index, NodeAction::Stop).await?;
                 }
                 self.start(index).await
             }
-            NodeAction::Pause if status == NodeStatus::Running => self.pause(index).await,
-            NodeAction::Resume if status == NodeStatus::Paused => self.resume(index).await,
-            NodeAction::Isolate if !isolated && runs => self.isolate(index).await,
-            NodeAction::Rejoin if isolated => self.rejoin(index).await,
-            _ => {
-                let isolated = if isolated { " and isolated" } else { "" };
-                let seen = format!("{}{isolated}", described(&status));
-                Err(self.error(index, format!("cannot be told to {}: it is {seen}", verb(action))))
-            }
+            NodeAction::Pause => self.pause(index).await,
+            NodeAction::Resume => self.resume(index).await,
+            NodeAction::Isolate if isolated => Err(self.error(index, "is isolated already".to_owned())),
+            NodeAction::Isolate => self.isolate(index).await,
+            NodeAction::Rejoin if !isolated => Err(self.error(index, "is not isolated".to_owned())),
+            NodeAction::Rejoin => self.rejoin(index).await,
         }
+    }
+
+    /// From now on nothing is started, and who still runs is ended by us.
+    pub(super) fn ends(&self) {
+        self.over.store(true, Ordering::Relaxed);
+        self.nodes.iter().for_each(|node| node.ending.store(true, Ordering::Relaxed));
+    }
+
+    /// Nothing of the nodes is left.
+    pub(super) fn ended(&self) {
+        self.states.send_modify(|states| {
+            states.version += 1;
+            for node in &mut states.nodes {
+                if NodeAction::Stop.allowed(&node.name, &node.status).is_ok() {
+                    node.status = NodeStatus::Stopped;
+                }
+            }
+        });
     }
 
     async fn end(&self, index: usize, how: NodeAction) -> Result<(), ClusterError> {
@@ -294,22 +317,6 @@ impl Nodes {
     fn error(&self, index: usize, what: String) -> ClusterError {
         ClusterError { subject: self.nodes[index].name.clone(), what }
     }
-
-    /// The loopback ports at which the engine published each node's ports, by their numbers in the container.
-    pub(super) async fn published(&self) -> Result<BTreeMap<String, BTreeMap<u16, u16>>, ClusterError> {
-        let mut published = BTreeMap::new();
-        for (index, node) in self.nodes.iter().enumerate() {
-            let seen = self.docker.inspect_container(&node.container, None::<InspectContainerOptions>).await;
-            let seen = seen.map_err(|error| self.error(index, said(&error)))?;
-            let ports = seen.network_settings.and_then(|settings| settings.ports).unwrap_or_default();
-            let port = |(inner, bindings): (String, Option<Vec<bollard::models::PortBinding>>)| {
-                let inner = inner.strip_suffix("/tcp")?.parse().ok()?;
-                Some((inner, bindings?.first()?.host_port.as_ref()?.parse().ok()?))
-            };
-            published.insert(node.name.clone(), ports.into_iter().filter_map(port).collect());
-        }
-        Ok(published)
-    }
 }
 
 /// An engine tells a signal as 128 and its number.
@@ -327,28 +334,6 @@ fn described_exit(code: Option<&String>, out_of_memory: bool) -> String {
         None => format!("exit code {code}"),
     };
     if out_of_memory { format!("{how}, since it was out of memory") } else { how }
-}
-
-fn described(status: &NodeStatus) -> String {
-    match status {
-        NodeStatus::Running => "running".to_owned(),
-        NodeStatus::Paused => "paused".to_owned(),
-        NodeStatus::Stopped => "stopped".to_owned(),
-        NodeStatus::Exited(how) => format!("ended by itself with {how}"),
-    }
-}
-
-fn verb(action: NodeAction) -> &'static str {
-    match action {
-        NodeAction::Stop => "stop",
-        NodeAction::Kill => "die",
-        NodeAction::Start => "start",
-        NodeAction::Restart => "restart",
-        NodeAction::Pause => "pause",
-        NodeAction::Resume => "resume",
-        NodeAction::Isolate => "leave its network",
-        NodeAction::Rejoin => "rejoin its network",
-    }
 }
 
 #[cfg(test)]

@@ -85,13 +85,16 @@ pub(super) fn compose(
     }
     for (index, node) in rendered.iter().enumerate() {
         let mut service = service(base, node, settings);
+        if node.fetches.is_some() {
+            service.environment.extend(fetching(node, address(subnets.peer, index), subnets));
+        }
         for (name, subnet) in [(CONTROL, subnets.control), (PEER, subnets.peer)] {
             service.networks.insert(name.to_owned(), Attachment { ipv4_address: address(subnet, index) });
         }
         if publish {
             service.ports = tcp_ports(node).map(|port| format!("127.0.0.1::{port}")).collect();
         }
-        file.secrets.extend(node.files.iter().map(|planned| {
+        file.secrets.extend(found(node).map(|planned| {
             (secret(node, planned), Secret { file: format!("./{}", host_path(node, planned)) })
         }));
         file.volumes.insert(node.name.clone(), super::model::Volume {});
@@ -101,12 +104,12 @@ pub(super) fn compose(
 }
 
 fn service(base: &Service, node: &PlannedNode, settings: &Settings) -> Service {
-    let secrets = node.files.iter().map(|file| SecretUse {
+    let secrets = found(node).map(|file| SecretUse {
         source: secret(node, file),
         target: format!("{DIRECTORY}/{}", file.path.display()),
     });
     Service {
-        image: settings.image.clone(),
+        image: node.image.as_ref().unwrap_or(&settings.image).clone(),
         entrypoint: vec![node.executable.program.clone()],
         command: node.args.clone(),
         working_dir: DIRECTORY.to_owned(),
@@ -117,6 +120,37 @@ fn service(base: &Service, node: &PlannedNode, settings: &Settings) -> Service {
         cpus: settings.node_cpus,
         ..base.clone()
     }
+}
+
+/// The files that a node finds in its directory when it starts.
+pub(super) fn found(node: &PlannedNode) -> impl Iterator<Item = &PlannedFile> {
+    node.files.iter().filter(|file| node.fetches.as_ref() != Some(&file.path))
+}
+
+/// What tells a node where to fetch its configuration, and as whom.
+fn fetching(node: &PlannedNode, host: Ipv4Addr, subnets: Subnets) -> Vec<(String, String)> {
+    let path = node.fetches.iter().map(|path| format!("{DIRECTORY}/{}", path.display()));
+    let server = format!("http://{}:{}", gateway(subnets.control), super::cfgsync::PORT);
+    let ports = [
+        ("network", "CFG_NETWORK_PORT"),
+        ("da", "CFG_DA_PORT"),
+        ("blend", "CFG_BLEND_PORT"),
+        ("http", "CFG_API_PORT"),
+        ("testing_http", "CFG_TESTING_HTTP_PORT"),
+    ];
+    let number = |(name, variable): (&str, &'static str)| {
+        let port = node.ports.iter().find(|port| port.name == name)?;
+        Some((variable, port.number.to_string()))
+    };
+    let told = [
+        ("CFG_SERVER_ADDR", server),
+        ("CFG_HOST_IP", host.to_string()),
+        ("CFG_HOST_IDENTIFIER", node.name.clone()),
+        ("CFG_HOST_KIND", node.role.to_string()),
+    ];
+    let told =
+        path.map(|path| ("CFG_FILE_PATH", path)).chain(told).chain(ports.into_iter().filter_map(number));
+    told.map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// Where a node's file stands beside the Compose file.
@@ -154,7 +188,7 @@ pub(super) fn description(plan: &Plan, bindings: &Bindings, directory: &Path) ->
     ClusterDescription { start_time: bindings.start_time, nodes: plan.nodes.iter().map(endpoints).collect() }
 }
 
-/// The description where nodes are reached by ports on the loopback address: `published` has them by node
+/// The description where nodes are reached by ports on the loopback address: `published` has these by node
 /// and by the port's number in the container.
 pub(super) fn published(
     mut description: ClusterDescription,

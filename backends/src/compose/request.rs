@@ -70,6 +70,8 @@ fn host_config(project: &Project, service: &Service) -> HostConfig {
         cap_drop: Some(service.cap_drop.clone()),
         security_opt: Some(service.security_opt.clone()),
         memory: Some(memory),
+        // No swap: a node that needs more ends, instead of becoming slow.
+        memory_swap: Some(memory),
         pids_limit: Some(service.pids_limit),
         nano_cpus: service.cpus.map(|cores| (cores * 1e9) as i64),
         mounts: Some(service.volumes.iter().filter_map(|volume| mount(project, volume)).collect()),
@@ -90,13 +92,17 @@ fn mount(project: &Project, volume: &str) -> Option<Mount> {
     })
 }
 
-/// `<address>::<port>`: a port of the container, at a number of the engine's choice.
 fn published(service: &Service) -> impl Iterator<Item = (String, PortBinding)> {
-    service.ports.iter().filter_map(|port| {
-        let (address, number) = port.split_once("::")?;
+    service.ports.iter().filter_map(|port| loopback_port(port)).map(|(address, number)| {
         let binding = PortBinding { host_ip: Some(address.to_owned()), host_port: Some(String::new()) };
-        Some((format!("{number}/tcp"), binding))
+        (format!("{number}/tcp"), binding)
     })
+}
+
+/// `<address>::<port>`: a port of the container, published at that address and at a number of the engine's choice.
+pub(super) fn loopback_port(port: &str) -> Option<(&str, u16)> {
+    let (address, number) = port.split_once("::")?;
+    Some((address, number.parse().ok()?))
 }
 
 /// The networks of a service that its container is connected to once it is there.

@@ -1,0 +1,232 @@
+//! The server from which some programs fetch their configuration instead of finding it in a file.
+//!
+//! `POST /validator` and `POST /executor` tell who asks; answers wait until every node has asked, and are the
+//! node's whole configuration as JSON. A node that asks again, since it was restarted, is answered again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Json, Router};
+use logos_scenario_runtime::plan::{PlannedFile, PlannedNode};
+use logos_scenario_runtime::topology::Role;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+/// Settings of all servers.
+const SETTINGS: &str = include_str!("../../assets/cfgsync.yaml");
+/// The port on which programs expect the server.
+pub(super) const PORT: u16 = 4400;
+
+/// What the settings file may say.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    /// In seconds.
+    timeout: u64,
+    #[serde(default)]
+    tracing_settings: Tracing,
+}
+
+/// Fields of a configuration's `tracing` that go before the plan's.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Tracing {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logger: Option<Logger>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tracing: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    filter: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metrics: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    console: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    level: Option<String>,
+}
+
+/// Where a node logs to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+enum Logger {
+    Stdout,
+    Stderr,
+    None,
+    File { directory: String, prefix: Option<String> },
+    Gelf { addr: String },
+    Loki { endpoint: String, host_identifier: String },
+}
+
+/// Who asks. The numbers of ports are the plan's already.
+#[derive(Debug, Deserialize)]
+struct Host {
+    #[serde(rename = "ip")]
+    _ip: std::net::Ipv4Addr,
+    identifier: String,
+    #[serde(default, rename = "network_port")]
+    _network_port: Option<u16>,
+    #[serde(default, rename = "da_port")]
+    _da_port: Option<u16>,
+    #[serde(default, rename = "blend_port")]
+    _blend_port: Option<u16>,
+    #[serde(default, rename = "api_port")]
+    _api_port: Option<u16>,
+    #[serde(default, rename = "testing_http_port")]
+    _testing_http_port: Option<u16>,
+}
+
+/// The configurations of one cluster, and who asked for them.
+struct Served {
+    configurations: BTreeMap<(Role, String), Value>,
+    asked: watch::Sender<BTreeSet<String>>,
+    timeout: Duration,
+}
+
+/// The file that a node fetches, if it does.
+pub(super) fn fetched(node: &PlannedNode) -> Option<&PlannedFile> {
+    let path = node.fetches.as_ref()?;
+    node.files.iter().find(|file| file.path == *path)
+}
+
+/// Serves the configurations of rendered nodes at an address until it is told to stop.
+pub(super) async fn serve(address: SocketAddr, rendered: &[PlannedNode]) -> Result<AbortHandle, String> {
+    let served = served(rendered, SETTINGS)?;
+    let listener =
+        TcpListener::bind(address).await.map_err(|error| format!("cannot listen at {address}: {error}"))?;
+    let server = async move { axum::serve(listener, router(served)).await };
+    Ok(tokio::spawn(server).abort_handle())
+}
+
+fn served(rendered: &[PlannedNode], settings: &str) -> Result<Served, String> {
+    let settings: Settings =
+        serde_saphyr::from_str(settings).map_err(|error| format!("cfgsync.yaml: {error}"))?;
+    let tracing = serde_json::to_value(&settings.tracing_settings).map_err(|error| error.to_string())?;
+    let mut configurations = BTreeMap::new();
+    for node in rendered {
+        let Some(file) = fetched(node) else { continue };
+        let mut configuration: Value = serde_saphyr::from_str(&file.text)
+            .map_err(|error| format!("{} of {} is no YAML: {error}", file.path.display(), node.name))?;
+        if let (Some(own), Value::Object(laid)) = (configuration.get_mut("tracing"), &tracing) {
+            overlay(own, laid);
+        }
+        configurations.insert((node.role, node.name.clone()), configuration);
+    }
+    let timeout = Duration::from_secs(settings.timeout);
+    Ok(Served { configurations, asked: watch::Sender::default(), timeout })
+}
+
+fn overlay(own: &mut Value, laid: &Map<String, Value>) {
+    if let Value::Object(own) = own {
+        own.extend(laid.clone());
+    }
+}
+
+fn router(served: Served) -> Router {
+    Router::new()
+        .route("/validator", post(|state, host| answer(state, Role::Validator, host)))
+        .route("/executor", post(|state, host| answer(state, Role::Executor, host)))
+        .with_state(Arc::new(served))
+}
+
+async fn answer(State(served): State<Arc<Served>>, role: Role, Json(host): Json<Host>) -> Response {
+    let Some(configuration) = served.configurations.get(&(role, host.identifier.clone())) else {
+        let known: Vec<_> = served.configurations.keys().map(|(_, name)| name.as_str()).collect();
+        let text = format!("there is no {role} `{}`, only {}", host.identifier, known.join(", "));
+        return (StatusCode::INTERNAL_SERVER_ERROR, text).into_response();
+    };
+    served.asked.send_if_modified(|asked| asked.insert(host.identifier));
+    let mut asked = served.asked.subscribe();
+    let all = asked.wait_for(|asked| asked.len() == served.configurations.len());
+    match tokio::time::timeout(served.timeout, all).await {
+        Ok(_) => Json(configuration).into_response(),
+        Err(_) => StatusCode::REQUEST_TIMEOUT.into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::future::join;
+    use logos_scenario_runtime::node::{HttpTransport, Reply, Request, Transport as _};
+    use serde_json::json;
+
+    use super::*;
+
+    fn nodes() -> Vec<PlannedNode> {
+        let node = |name: &str, role: &str| {
+            json!({
+                "name": name, "role": role,
+                "executable": { "program": "node", "path": null },
+                "args": [], "env": {}, "ports": [],
+                "fetches": "config.yaml",
+                "files": [{ "path": "config.yaml", "text": format!("name: {name}\ntracing:\n  level: INFO\n  filter: None\n") }],
+            })
+        };
+        serde_json::from_value(json!([node("validator-0", "validator"), node("executor-0", "executor")]))
+            .unwrap()
+    }
+
+    struct Server(HttpTransport);
+
+    impl Server {
+        async fn start(settings: &str) -> Self {
+            let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+            let base = format!("http://{}", listener.local_addr().unwrap());
+            let served = served(&nodes(), settings).unwrap();
+            tokio::spawn(async move { axum::serve(listener, router(served)).await });
+            Self(HttpTransport::new(base))
+        }
+
+        async fn ask(&self, path: &str, body: Value) -> (u16, String) {
+            let reply = self.0.send(Request { path: path.to_owned(), body: Some(body) }).await.unwrap();
+            let Reply { status, body } = reply;
+            (status, String::from_utf8(body).unwrap())
+        }
+    }
+
+    fn host(name: &str) -> Value {
+        json!({ "ip": "10.0.0.2", "identifier": name, "network_port": 3000 })
+    }
+
+    #[tokio::test]
+    async fn all_are_answered_when_all_have_asked_and_again_later() {
+        let server =
+            Server::start("timeout: 60\ntracing_settings:\n  level: DEBUG\n  logger: !File\n    directory: /node\n    prefix: log\n")
+                .await;
+        let (validator, executor) =
+            join(server.ask("/validator", host("validator-0")), server.ask("/executor", host("executor-0")))
+                .await;
+        assert_eq!((validator.0, executor.0), (200, 200));
+        let configuration: Value = serde_json::from_str(&validator.1).unwrap();
+        let tracing = json!({
+            "level": "DEBUG", "filter": "None", "logger": { "File": { "directory": "/node", "prefix": "log" } },
+        });
+        assert_eq!(configuration, json!({ "name": "validator-0", "tracing": tracing }));
+        assert_eq!(server.ask("/validator", host("validator-0")).await, validator, "it was restarted");
+    }
+
+    #[tokio::test]
+    async fn who_asks_alone_or_wrongly_is_told() {
+        let server = Server::start("timeout: 0").await;
+        assert_eq!(server.ask("/validator", host("validator-0")).await, (408, String::new()));
+        assert_eq!(server.ask("/validator", json!({ "ip": "10.0.0.2" })).await.0, 422);
+        let (status, text) = server.ask("/executor", host("validator-0")).await;
+        assert_eq!((status, text.starts_with("there is no executor `validator-0`")), (500, true), "{text}");
+        assert_eq!(server.ask("/node", host("validator-0")).await.0, 404);
+    }
+
+    #[test]
+    fn settings_are_checked() {
+        served(&nodes(), SETTINGS).unwrap();
+        for wrong in ["timeout: 1\nport: 1", "timeout: 1\ntracing_settings: {loger: Stdout}", "{}"] {
+            assert!(served(&nodes(), wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! What the engine has of a cluster, as its own command tells.
+
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use anyhow::{Context, anyhow, ensure};
+use logos_scenario::deployer::Cluster;
+use logos_scenario::{ComposeDeployer, Deployer, wait};
+
+use crate::{Outcome, WITHIN, placement, refused, scenario, validators};
+
+/// Runs a command to its end.
+pub(crate) fn run(program: &str, arguments: &[&str], directory: &Path) -> anyhow::Result<String> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the engine is asked by its own command, not by what is tested"
+    )]
+    let output = Command::new(program).args(arguments).current_dir(directory).output();
+    let Output { status, stdout, stderr } = output.with_context(|| program.to_owned())?;
+    let said = format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+    ensure!(status.success(), "{program} {arguments:?}: {said}");
+    Ok(said)
+}
+
+pub(crate) fn docker(arguments: &[&str]) -> anyhow::Result<String> {
+    run("docker", arguments, Path::new("/"))
+}
+
+/// The names of everything that has a label.
+pub(crate) fn labelled(label: &str) -> anyhow::Result<Vec<String>> {
+    let filter = format!("label={label}");
+    let mut names = Vec::new();
+    for (kind, format) in [
+        (["ps", "-a"].as_slice(), "{{.Names}}"),
+        (&["network", "ls"], "{{.Name}}"),
+        (&["volume", "ls"], "{{.Name}}"),
+    ] {
+        let listed = docker(&[kind, &["--filter", &filter, "--format", format]].concat())?;
+        names.extend(listed.lines().map(str::to_owned));
+    }
+    Ok(names)
+}
+
+/// The example on one validator, for a long time.
+fn example() -> Command {
+    #[expect(clippy::disallowed_methods, reason = "another process is to be the owner of a cluster")]
+    let mut command = Command::new(env!("CARGO_BIN_EXE_compose_runner"));
+    command.args(["--validators", "1", "--executors", "0", "--run-seconds", "600"]);
+    command
+}
+
+pub(crate) async fn nodes_may_do_no_more_than_they_need() -> Outcome {
+    let (_directory, place, label) = placement()?;
+    let cluster =
+        ComposeDeployer::default().provision(&scenario(validators(1))?.plan("compose"), &place).await?;
+    let names = labelled(&label)?;
+    let container =
+        names.iter().find(|name| name.ends_with("_validator-0_1")).context("it has a container")?;
+    let seen = docker(&[
+        "inspect",
+        "--format",
+        "{{.HostConfig.Privileged}} {{.HostConfig.ReadonlyRootfs}} {{.HostConfig.CapDrop}} {{.HostConfig.CapAdd}} \
+         {{.HostConfig.SecurityOpt}} {{.HostConfig.PidsLimit}} {{.HostConfig.Memory}} {{.HostConfig.Binds}} \
+         {{.Config.User}} {{len .HostConfig.PortBindings}}",
+        container,
+    ])?;
+    ensure!(
+        seen.trim() == "false true [ALL] [] [no-new-privileges:true] 512 1073741824 [] 65534:65534 0",
+        "{seen}"
+    );
+    // What Compose's own tools find the project by.
+    let project = container.trim_end_matches("_validator-0_1");
+    ensure!(labelled(&format!("com.docker.compose.project={project}"))?.len() == 4, "{names:?}");
+    cluster.teardown().await?;
+    let left = labelled(&label)?;
+    ensure!(left.is_empty(), "left: {left:?}");
+    Ok(())
+}
+
+pub(crate) async fn nothing_is_left_of_a_failed_deployment() -> Outcome {
+    let (directory, place, label) = placement()?;
+    let topology = validators(2).with_node("validator-1", |node| node.image("no/such:image"));
+    let made = ComposeDeployer::default().provision(&scenario(topology)?.plan("compose"), &place).await;
+    ensure!(made.is_err(), "the image is missing");
+    let left = labelled(&label)?;
+    ensure!(left.is_empty(), "left: {left:?}");
+    ensure!(directory.path().read_dir()?.next().is_none(), "files are left");
+    refused(validators(2).with_node("validator-1", |node| node.config("listen", "203.0.113.1:1"))).await?;
+    let owner = format!("/{}/", std::process::id());
+    for name in labelled("logos-scenario.owner")? {
+        let labels = docker(&["inspect", "--format", "{{json .}}", &name]).unwrap_or_default();
+        ensure!(!(labels.contains(&owner) && labels.contains("by-hand")), "left: {name}");
+    }
+    Ok(())
+}
+
+/// Ends the owner, should the test end early.
+struct Owner(Child);
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        // It may be dead already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+pub(crate) async fn what_a_dead_owner_left_is_swept() -> Outcome {
+    let owner = Owner(example().stdout(Stdio::null()).stderr(Stdio::null()).spawn()?);
+    let pid = format!("/{}/", owner.0.id());
+    let owned = || -> anyhow::Result<Vec<String>> {
+        let format = "{{.Names}} {{.Label \"logos-scenario.owner\"}} {{.Status}}";
+        let all = docker(&["ps", "-a", "--filter", "label=logos-scenario.owner", "--format", format])?;
+        Ok(all.lines().filter(|line| line.contains(&pid)).map(str::to_owned).collect())
+    };
+    let runs = || async {
+        let owned = owned().map_err(|error| error.to_string())?;
+        if owned.iter().any(|line| line.contains(" Up ")) { Ok(()) } else { Err(format!("{owned:?}")) }
+    };
+    wait::until("a running container", WITHIN, runs).await.map_err(|error| anyhow!("{error}"))?;
+    drop(owner);
+    let gone = || async {
+        ComposeDeployer::default().sweep().await.map_err(|error| error.to_string())?;
+        let owned = owned().map_err(|error| error.to_string())?;
+        if owned.is_empty() { Ok(()) } else { Err(format!("{owned:?}")) }
+    };
+    wait::until("the end of all it had", WITHIN, gone).await.map_err(|error| anyhow!("{error}"))
+}

@@ -1,0 +1,114 @@
+//! What is the compose backend's own: the engine has nothing left of a cluster, Compose's tools know its files,
+//! and a node that is cut off can still be looked at.
+//!
+//! Where there is no engine these are ignored with the reason, unless `SCENARIO_REQUIRE` names `compose`.
+
+mod by_hand;
+mod cfgsync;
+mod engine;
+mod images;
+mod networks;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use logos_scenario::deployer::Placement;
+use logos_scenario::topology::TopologyBuilder;
+use logos_scenario::{
+    ChainAgreement, ComposeDeployer, Deployer, RunFailed, Runner, Scenario, ScenarioBuilder,
+    ScenarioBuilderExt, Topology,
+};
+use logos_scenario_devnode::Devnode;
+use tempfile::TempDir;
+
+/// What a test says.
+type Outcome = anyhow::Result<()>;
+type Test = fn() -> BoxFuture<'static, Outcome>;
+
+/// How long anything may take on a loaded machine.
+const WITHIN: Duration = Duration::from_secs(60);
+
+/// Tests by their names, in their modules.
+macro_rules! tests {
+    ($($module:ident::$test:ident),+ $(,)?) => {
+        [$((
+            concat!("compose::", stringify!($module), "::", stringify!($test)),
+            (|| Box::pin($module::$test())) as Test,
+        )),+]
+    };
+}
+
+fn main() -> ExitCode {
+    let tests = tests![
+        by_hand::the_compose_tool_starts_the_same_cluster,
+        cfgsync::nodes_fetch_their_configuration_at_every_start,
+        engine::nodes_may_do_no_more_than_they_need,
+        engine::nothing_is_left_of_a_failed_deployment,
+        engine::what_a_dead_owner_left_is_swept,
+        images::a_missing_image_is_told_with_what_builds_it,
+        images::a_program_that_the_image_lacks_is_told,
+        images::a_node_that_ends_is_told_with_its_log,
+        networks::an_isolated_node_answers_and_hears_nothing,
+        networks::published_ports_follow_a_restart,
+    ];
+    let arguments = Arguments::from_args();
+    let missing = block_on(ComposeDeployer::default().available()).err().map(|error| error.to_string());
+    let required = logos_scenario::env::is_required("compose");
+    let trial = |(name, test): (&str, Test)| {
+        let missing = missing.clone();
+        // A runner that lists first, such as nextest, takes a completed trial for a passed one.
+        let ignored = arguments.list && missing.is_some() && !required;
+        let run = move || match missing {
+            Some(missing) if required => Err(Failed::from(missing)),
+            Some(missing) => Ok(Completion::ignored_with(missing)),
+            None => block_on(test())
+                .map(|()| Completion::Completed)
+                .map_err(|error| Failed::from(format!("{error:#}"))),
+        };
+        Trial::ignorable_test(name, run).with_ignored_flag(ignored)
+    };
+    libtest_mimic::run(&arguments, tests.into_iter().map(trial).collect()).exit_code()
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.expect("a runtime can be made").block_on(future)
+}
+
+/// A scenario on a topology, which gets short slots.
+fn scenario(topology: TopologyBuilder) -> anyhow::Result<Scenario> {
+    Ok(ScenarioBuilder::with_topology(topology.slot(Duration::from_millis(300)))
+        .with_program(Devnode::default())
+        .with_expectation(ChainAgreement::default())
+        .with_run_duration(Duration::from_secs(8))
+        .build()?)
+}
+
+/// So many validators.
+fn validators(count: usize) -> TopologyBuilder {
+    Topology::with_node_counts(count, 0)
+}
+
+/// A cluster that is ready.
+async fn deploy(topology: TopologyBuilder) -> anyhow::Result<Runner> {
+    Ok(ComposeDeployer::default().deploy(&scenario(topology)?).await?)
+}
+
+/// A cluster that does not become ready, and why.
+async fn refused(topology: TopologyBuilder) -> anyhow::Result<RunFailed> {
+    match ComposeDeployer::default().deploy(&scenario(topology)?).await {
+        Ok(_) => anyhow::bail!("the cluster became ready"),
+        Err(failed) => Ok(failed),
+    }
+}
+
+/// A place for a cluster, with a label that only this place has.
+fn placement() -> anyhow::Result<(TempDir, Placement, String)> {
+    let directory = tempfile::tempdir()?;
+    let invocation = directory.path().display().to_string().replace('/', "-");
+    let labels = [("invocation".to_owned(), invocation.clone())].into();
+    let place = Placement { directory: directory.path().to_owned(), labels };
+    Ok((directory, place, format!("logos-scenario.invocation={invocation}")))
+}
