@@ -1,7 +1,5 @@
 //! Each expectation holds on a healthy fake cluster and fails on one with the fault it is for.
 
-#![expect(clippy::unwrap_used, reason = "a case fails by panicking")]
-
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
