@@ -1,5 +1,6 @@
 //! The settings of the backends: read once from the environment, typed, listed in one table.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -32,6 +33,28 @@ pub const SETTINGS: &[Setting] = &[
         meaning: "handed to nodes: `off`, `error`, `warn`, `info`, `debug` or `trace`",
     },
     Setting { name: LOG_FILTER, default: "the node's own", meaning: "handed to nodes as it is" },
+    Setting {
+        name: HANDED[0],
+        default: "none",
+        meaning: "handed to nodes: prove leadership in development mode",
+    },
+    Setting { name: HANDED[1], default: "none", meaning: "handed to nodes: where they send traces" },
+    Setting { name: HANDED[2], default: "none", meaning: "handed to nodes: where they send metrics" },
+    Setting {
+        name: HANDED[3],
+        default: "none",
+        meaning: "handed to nodes: where metrics are taken in over OTLP",
+    },
+    Setting {
+        name: HOST_PATHS[0],
+        default: "none",
+        meaning: "handed to local nodes: folder of the circuits",
+    },
+    Setting {
+        name: HOST_PATHS[1],
+        default: "none",
+        meaning: "handed to local nodes: file of the KZG parameters",
+    },
     Setting { name: IMAGE, default: DEFAULT_IMAGE, meaning: "image of nodes in containers" },
     Setting {
         name: DOCKER_HOST,
@@ -52,6 +75,15 @@ pub(crate) const EXECUTOR_BIN: &str = "NOMOS_EXECUTOR_BIN";
 pub(crate) const LOG_DIR: &str = "NOMOS_LOG_DIR";
 pub(crate) const LOG_LEVEL: &str = "NOMOS_LOG_LEVEL";
 pub(crate) const LOG_FILTER: &str = "NOMOS_LOG_FILTER";
+/// What nodes are told as it is, wherever they run.
+const HANDED: [&str; 4] = [
+    "POL_PROOF_DEV_MODE",
+    "NOMOS_OTLP_ENDPOINT",
+    "NOMOS_OTLP_METRICS_ENDPOINT",
+    "NOMOS_METRICS_OTLP_INGEST_URL",
+];
+/// Places on this machine, which nodes elsewhere do not have.
+const HOST_PATHS: [&str; 2] = ["NOMOS_CIRCUITS", "NOMOS_KZGRS_PARAMS_PATH"];
 pub(crate) const IMAGE: &str = "NOMOS_TESTNET_IMAGE";
 pub(crate) const DOCKER_HOST: &str = "DOCKER_HOST";
 pub(crate) const SUBNETS: &str = "SCENARIO_SUBNETS";
@@ -74,6 +106,10 @@ pub(crate) struct Settings {
     pub(crate) log_dir: Option<PathBuf>,
     pub(crate) log_level: Option<String>,
     pub(crate) log_filter: Option<String>,
+    /// Variables for every node.
+    pub(crate) handed: BTreeMap<&'static str, String>,
+    /// Variables for nodes on this machine.
+    pub(crate) host_paths: BTreeMap<&'static str, String>,
     /// `PATH`, where programs are looked for last.
     pub(crate) path: Option<OsString>,
     pub(crate) image: String,
@@ -94,6 +130,8 @@ impl Default for Settings {
             log_dir: None,
             log_level: None,
             log_filter: None,
+            handed: BTreeMap::new(),
+            host_paths: BTreeMap::new(),
             path: None,
             image: DEFAULT_IMAGE.to_owned(),
             docker_host: None,
@@ -140,6 +178,10 @@ impl Settings {
     fn read(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, BadSetting> {
         let given = |name| variable(name).filter(|value| !value.is_empty());
         let text = |name| given(name).map(|value| utf8(name, value)).transpose();
+        let all = |names: &[&'static str]| {
+            let values = names.iter().map(|name| Ok(text(name)?.map(|value| (*name, value))));
+            values.filter_map(Result::transpose).collect::<Result<BTreeMap<_, _>, _>>()
+        };
         let defaults = Self::default();
         let log_level = text(LOG_LEVEL)?;
         if let Some(value) = log_level.clone().filter(|level| !is_log_level(level)) {
@@ -155,6 +197,8 @@ impl Settings {
             log_dir: given(LOG_DIR).map(PathBuf::from),
             log_level,
             log_filter: text(LOG_FILTER)?,
+            handed: all(&HANDED)?,
+            host_paths: all(&HOST_PATHS)?,
             path: given("PATH"),
             image: text(IMAGE)?.unwrap_or(defaults.image),
             docker_host: text(DOCKER_HOST)?,

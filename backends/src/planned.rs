@@ -25,14 +25,13 @@ pub(crate) fn to_whole_milliseconds(time: SystemTime) -> SystemTime {
     UNIX_EPOCH + Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
 }
 
-/// What the plan names, and the log settings where it does not name them.
+/// What the plan names, and what settings hand to nodes where it does not name them.
 pub(crate) fn environment(node: &PlannedNode, settings: &Settings) -> BTreeMap<String, String> {
-    let mut env = node.env.clone();
-    for (name, value) in [(LOG_LEVEL, &settings.log_level), (LOG_FILTER, &settings.log_filter)] {
-        if let Some(value) = value {
-            env.entry(name.to_owned()).or_insert_with(|| value.clone());
-        }
-    }
+    let logs = [(LOG_LEVEL, &settings.log_level), (LOG_FILTER, &settings.log_filter)];
+    let logs = logs.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
+    let handed = settings.handed.iter().map(|(name, value)| (*name, value)).chain(logs);
+    let mut env: BTreeMap<_, _> = handed.map(|(name, value)| (name.to_owned(), value.clone())).collect();
+    env.extend(node.env.clone());
     env
 }
 

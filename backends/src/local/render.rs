@@ -98,11 +98,12 @@ pub(super) fn command(
     log: PathBuf,
     settings: &Settings,
 ) -> NodeCommand {
+    let host_paths = settings.host_paths.iter().map(|(name, path)| ((*name).to_owned(), path.clone()));
     NodeCommand {
         name: node.name.clone(),
         program,
         args: node.args.clone(),
-        env: planned::environment(node, settings),
+        env: host_paths.chain(planned::environment(node, settings)).collect(),
         directory,
         log,
         late: node.late,
@@ -165,6 +166,7 @@ mod tests {
         let settings = Settings {
             log_level: Some("trace".into()),
             log_filter: Some("p2p=debug".into()),
+            host_paths: [("NOMOS_CIRCUITS", "/circuits".to_owned())].into(),
             ..Settings::default()
         };
         let commands: Vec<_> = plan
@@ -186,6 +188,7 @@ mod tests {
                     "127.7.9.10:3000",
                 ],
                 env: {
+                    "NOMOS_CIRCUITS": "/circuits",
                     "NOMOS_LOG_FILTER": "p2p=debug",
                     "NOMOS_LOG_LEVEL": "warn",
                 },
