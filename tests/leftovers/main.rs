@@ -30,10 +30,14 @@ fn main() -> ExitCode {
             &logos_scenario::backends(),
         );
     }
-    let checks: [(&str, Check); 5] = [
+    let checks: [(&str, Check); 9] = [
         ("ctrl_c_tears_down", || ended_by(Signal::INT)),
         ("sigterm_tears_down", || ended_by(Signal::TERM)),
         ("sigkill_takes_the_nodes_along", sigkill_takes_the_nodes_along),
+        ("ctrl_c_before_a_node_started_leaves_none", || ended_while_deploying(Signal::INT, false)),
+        ("ctrl_c_when_a_node_started_leaves_none", || ended_while_deploying(Signal::INT, true)),
+        ("sigkill_before_a_node_started_leaves_none", || ended_while_deploying(Signal::KILL, false)),
+        ("sigkill_when_a_node_started_leaves_none", || ended_while_deploying(Signal::KILL, true)),
         ("a_panicking_body_leaves_logs_only", a_panicking_body_leaves_logs_only),
         ("a_failed_deploy_leaves_its_report_only", a_failed_deploy_leaves_its_report_only),
     ];
@@ -115,6 +119,17 @@ impl Inner {
         Ok(children)
     }
 
+    /// The processes that run with its files, whoever their parent is.
+    fn nodes(&self) -> Result<Vec<u32>, Failed> {
+        let here = self.directory.to_string_lossy();
+        let processes = std::fs::read_dir("/proc")?.flatten();
+        let runs_here = processes.filter(|process| {
+            let command = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&command).contains(&*here)
+        });
+        Ok(runs_here.filter_map(|process| process.file_name().to_string_lossy().parse().ok()).collect())
+    }
+
     /// Waits for its end; what it still said, and its exit code.
     fn end(&mut self) -> Result<(String, Option<i32>), Failed> {
         let mut said = String::new();
@@ -179,6 +194,23 @@ fn ended_by(signal: Signal) -> Result<(), Failed> {
     demand(code == Some(101), format!("exit code {code:?}; it said:\n{said}"))?;
     all_gone(&nodes)?;
     only_logs(&inner.files()?, 3)
+}
+
+/// Ends the run as soon as it deploys, or as soon as there is a first node.
+fn ended_while_deploying(signal: Signal, with_node: bool) -> Result<(), Failed> {
+    let mut inner = Inner::start("goes_on", &[])?;
+    inner.until("deploying")?;
+    let deadline = Instant::now() + WITHIN;
+    while with_node && inner.children()?.is_empty() {
+        demand(Instant::now() < deadline, "no node started")?;
+        std::thread::yield_now();
+    }
+    kill_process(inner.pid(), signal)?;
+    let (said, code) = inner.end()?;
+    let expected = (signal == Signal::INT).then_some(101);
+    demand(code == expected, format!("exit code {code:?}, expected {expected:?}; it said:\n{said}"))?;
+    all_gone(&inner.nodes()?)?;
+    inner.files().map(drop)
 }
 
 fn sigkill_takes_the_nodes_along() -> Result<(), Failed> {
