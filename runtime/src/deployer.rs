@@ -108,7 +108,8 @@ pub trait Deployer: Send + Sync + 'static {
 /// 2. `states` answers at once if there is something newer, else as soon as there is. Versions grow with
 ///    every change. A node's exit is told within a second, with its cause, whoever caused it.
 /// 3. `control` returns when its effect was observed: a stopped or killed node is gone, a started one
-///    runs, a paused one answers nothing until it is resumed, and then it does.
+///    runs, a paused one answers nothing until it is resumed, and then it does. An isolated node answers
+///    this process and loses its peers, until it rejoins them.
 /// 4. Data survives stop, kill, start and restart.
 /// 5. What cannot be done changes nothing, and the error says why: the node's state, or the nodes there are.
 /// 6. A node's log can be read whether it lives or not, from its first start on and over all further ones;

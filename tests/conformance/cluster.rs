@@ -108,6 +108,37 @@ pub(crate) async fn actions_are_done_when_they_return(subject: Subject) -> Outco
     Ok(fixture.cluster.teardown().await?)
 }
 
+pub(crate) async fn an_isolated_node_answers_and_has_no_peers(subject: Subject) -> Outcome {
+    if !subject.backend.capabilities().isolate {
+        return Ok(());
+    }
+    let fixture = subject.answering(validators(2)).await?;
+    let node = "validator-1";
+    has_peers(&fixture, node, true).await?;
+    for _ in 0..2 {
+        fixture.cluster.control(node, NodeAction::Isolate).await?;
+        fixture.expect_status(node, &NodeStatus::Running).await?;
+        has_peers(&fixture, node, false).await?;
+        fixture.cluster.control(node, NodeAction::Rejoin).await?;
+        has_peers(&fixture, node, true).await?;
+    }
+    ensure!(fixture.state(node).await?.starts == 1, "it is the node that was isolated");
+    Ok(fixture.cluster.teardown().await?)
+}
+
+/// Waits until the node answers that it has peers, or none.
+async fn has_peers(fixture: &Fixture, node: &str, wanted: bool) -> Outcome {
+    let client = fixture.client(node);
+    let probe = || async {
+        match client.network_info().await {
+            Ok(info) if (info.n_peers > 0) == wanted => Ok(()),
+            Ok(info) => Err(format!("{} peers", info.n_peers)),
+            Err(error) => Err(error.to_string()),
+        }
+    };
+    wait::until("its peers to change", WITHIN, probe).await.map_err(|error| anyhow!("{node}: {error}"))
+}
+
 /// A single node has its chain from nobody else.
 pub(crate) async fn data_survives(subject: Subject) -> Outcome {
     let fixture = subject.answering(validators(1)).await?;

@@ -162,6 +162,8 @@ pub(crate) async fn capabilities_are_true(subject: Subject) -> Outcome {
     let actions = [
         (capabilities.pause, NodeAction::Pause),
         (capabilities.pause, NodeAction::Resume),
+        (capabilities.isolate, NodeAction::Isolate),
+        (capabilities.isolate, NodeAction::Rejoin),
         (capabilities.node_control, NodeAction::Stop),
         (capabilities.node_control, NodeAction::Start),
         (capabilities.node_control, NodeAction::Restart),

@@ -45,6 +45,7 @@ fn promises() -> impl Iterator<Item = (&'static str, Test)> {
         2 an_exit_is_told_with_its_cause,
         2 changes_are_told_when_they_happen,
         3 actions_are_done_when_they_return,
+        3 an_isolated_node_answers_and_has_no_peers,
         4 data_survives,
         5 what_cannot_be_done_changes_nothing,
         6 logs_are_read_on_whether_a_node_lives_or_not,

@@ -32,6 +32,7 @@ struct Node {
     faults: Vec<(u64, Fault)>,
     tip: HeaderId,
     up: bool,
+    apart: bool,
     pool: BTreeMap<String, Value>,
     log: String,
 }
@@ -64,7 +65,15 @@ impl Chain {
     /// Adds a node that has these faults, each from a height on, and runs or not.
     pub(super) fn add(&mut self, name: &str, faults: Vec<(u64, Fault)>, runs: bool) {
         let (name, tip) = (name.to_owned(), self.genesis);
-        self.nodes.push(Node { name, faults, tip, up: false, pool: BTreeMap::new(), log: String::new() });
+        self.nodes.push(Node {
+            name,
+            faults,
+            tip,
+            up: false,
+            apart: false,
+            pool: BTreeMap::new(),
+            log: String::new(),
+        });
         if runs {
             let name = self.nodes[self.nodes.len() - 1].name.clone();
             self.start(&name);
@@ -74,9 +83,8 @@ impl Chain {
     /// One slot passes; returns the nodes that ended in it.
     pub(super) fn slot(&mut self) -> Vec<String> {
         self.slot += 1;
-        let (alone, together): (Vec<usize>, Vec<usize>) = (0..self.nodes.len())
-            .filter(|&node| self.nodes[node].up)
-            .partition(|&node| self.suffers(node, Fault::Fork));
+        let (alone, together): (Vec<usize>, Vec<usize>) =
+            (0..self.nodes.len()).filter(|&node| self.nodes[node].up).partition(|&node| self.is_apart(node));
         for group in alone.into_iter().map(|node| vec![node]).chain([together]) {
             self.lottery(&group);
         }
@@ -129,6 +137,11 @@ impl Chain {
         faults.iter().any(|(from, what)| height >= *from && *what == fault)
     }
 
+    /// Whether a node hears nobody and is not heard.
+    fn is_apart(&self, node: usize) -> bool {
+        self.nodes[node].apart || self.suffers(node, Fault::Fork)
+    }
+
     fn highest(&self, group: &[usize]) -> HeaderId {
         let tips = group.iter().map(|&node| self.nodes[node].tip);
         tips.max_by_key(|tip| self.height(*tip)).unwrap_or(self.genesis)
@@ -162,6 +175,15 @@ impl Chain {
         let node = self.node(name);
         node.up = true;
         node.tip = highest;
+    }
+
+    /// Cuts a node off from all others, or lets it hear them again.
+    pub(super) fn set_apart(&mut self, name: &str, apart: bool) {
+        let node = self.node(name);
+        node.apart = apart;
+        if node.up && !apart {
+            self.up(name);
+        }
     }
 
     pub(super) fn down(&mut self, name: &str) {
@@ -207,7 +229,12 @@ impl Chain {
         Ok(match (path, body) {
             ("/cryptarchia/info", None) => (200, self.info(index)),
             ("/network/info", None) => {
-                let peers = self.nodes.iter().filter(|node| node.up).count() - 1;
+                let heard =
+                    |other: &usize| *other != index && self.nodes[*other].up && !self.nodes[*other].apart;
+                let peers = match self.nodes[index].apart {
+                    true => 0,
+                    false => (0..self.nodes.len()).filter(heard).count(),
+                };
                 let info = json!({
                     "listen_addresses": [], "n_peers": peers, "n_connections": peers, "n_pending_connections": 0
                 });
@@ -246,9 +273,9 @@ impl Chain {
             return (500, json!("Item already in mempool"));
         }
         if !self.suffers(node, Fault::DropTransactions) {
-            let alone = self.suffers(node, Fault::Fork);
+            let alone = self.is_apart(node);
             for other in 0..self.nodes.len() {
-                if other == node || !(alone || self.suffers(other, Fault::Fork)) {
+                if other == node || !(alone || self.is_apart(other)) {
                     self.nodes[other].pool.insert(id.clone(), transaction.clone());
                 }
             }
