@@ -23,14 +23,13 @@ pub(super) struct Counters {
 /// A metric: its name, its type, what it says, and where that is from.
 type Metric = (&'static str, &'static str, &'static str, fn(&state::State) -> u64);
 
-const METRICS: [Metric; 14] = [
+const METRICS: [Metric; 13] = [
     ("devnode_height", "gauge", "height of the tip", |state| state.chain.height()),
     ("devnode_slot", "gauge", "slot of the tip", |state| state.chain.slot()),
     ("devnode_lib_height", "gauge", "height of the last irreversible block", |state| state.lib.0),
     ("devnode_mempool_transactions", "gauge", "pending transactions", |state| state.mempool.len() as u64),
     ("devnode_peers", "gauge", "connected peers", |state| state.network.n_peers as u64),
     ("devnode_connections", "gauge", "open connections", |state| state.network.n_connections.into()),
-    ("devnode_blocks_stored_total", "counter", "blocks saved, before restarts too", |state| state.saved()),
     ("devnode_blocks_made_total", "counter", "blocks of this node", |state| state.counters.blocks_made),
     ("devnode_blocks_applied_total", "counter", "blocks of others", |state| state.counters.blocks_applied),
     (

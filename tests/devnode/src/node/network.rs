@@ -46,7 +46,7 @@ pub(super) struct Network {
 /// What comes back into the loop when its time has come.
 pub(super) enum Later {
     Publish(Arc<Block>),
-    /// So many blocks are stored, of all that were ever saved.
+    /// So much is stored of what was saved since the node started.
     Stored(u64),
     Dial(PeerId, SocketAddr),
 }
@@ -96,9 +96,9 @@ impl Network {
     }
 
     fn on_stored(&mut self, count: u64) {
-        let stored = self.state.lock().stored(count);
-        self.decide(stored.verdicts);
-        for block in stored.made {
+        let released = self.state.lock().stored(count);
+        self.decide(released.verdicts);
+        for block in released.made {
             self.send_block(block);
         }
     }

@@ -14,7 +14,7 @@ use super::faults::Faults;
 use super::metrics::Counters;
 use super::network::Later;
 use super::orphans::{Orphans, Recent};
-use super::storage::Storage;
+use super::storage::{Storage, Stored};
 use super::streams::Streams;
 use crate::chain::{Added, Applied, Chain, Invalid, Refused};
 use crate::config::Settings;
@@ -72,10 +72,12 @@ pub(super) struct State {
     leader_keys: Vec<SecretKey>,
     faults: Faults,
     storage: Storage,
-    /// Final blocks with their heights, each behind how many blocks must be stored before it is told.
+    /// Final blocks with their heights, each behind how much must be stored before it is told.
     untold: VecDeque<(u64, (u64, HeaderId))>,
-    /// Blocks of this node, behind how many blocks must be stored before they join the tree, and their slot.
-    making: Option<(u64, u64, Vec<Arc<Block>>)>,
+    /// The last slot that this node took for a block.
+    taken: u64,
+    /// How much must be stored before the block of the taken slot is made.
+    making: Option<u64>,
     orphans: Orphans,
     /// Blocks of branches that fork off below the LIB.
     refused: Recent<HeaderId>,
@@ -93,9 +95,9 @@ pub(super) struct Received {
     pub(super) is_below_lib: bool,
 }
 
-/// What may happen now that more blocks are stored.
+/// What may happen now that more is stored.
 #[derive(Default)]
-pub(super) struct Stored {
+pub(super) struct Released {
     /// Blocks of this node to be sent.
     pub(super) made: Vec<Arc<Block>>,
     pub(super) verdicts: Verdicts,
@@ -105,15 +107,16 @@ impl Shared {
     /// The state that the storage of a node leads to.
     pub(super) fn load(settings: &Settings, told: UnboundedSender<Later>) -> Result<Self, String> {
         let mut chain = Chain::new(settings);
-        let storage = match &settings.storage {
-            None => Storage::none(told),
-            Some(directory) => {
-                let (storage, blocks) = Storage::open(directory, chain.genesis(), told)?;
-                // What is refused now was below the LIB already when it was stored.
-                blocks.into_iter().for_each(|block| drop(chain.restore(block)));
-                storage
-            }
+        let (storage, stored) = match &settings.storage {
+            None => (Storage::none(told), Stored::default()),
+            Some(directory) => Storage::open(directory, chain.genesis(), told)?,
         };
+        for block in stored.blocks {
+            let id = block.id();
+            if let Err(refused) = chain.restore(block) {
+                return Err(format!("storage: block {id} is refused: {refused}"));
+            }
+        }
         let state = State {
             mempool: Mempool::new(chain.ledger().clone()),
             lib: (chain.lib_height(), chain.lib()),
@@ -128,6 +131,7 @@ impl Shared {
             faults: Faults::new(settings.faults.clone()),
             storage,
             untold: VecDeque::new(),
+            taken: stored.taken,
             making: None,
             orphans: Orphans::default(),
             refused: Recent::new(MAX_REFUSED),
@@ -141,7 +145,7 @@ impl Shared {
 }
 
 impl State {
-    /// A slot begins: this node may make a block in it, which is in the tree once it is stored.
+    /// A slot begins: where this node wins it, it makes a block once it is stored that the slot is taken.
     pub(super) fn begin_slot(&mut self, slot: u64) {
         if self.mode == Mode::Bootstrapping {
             let alone = self.network.n_peers == 0 && self.started.elapsed() >= ALONE;
@@ -150,15 +154,15 @@ impl State {
             }
             self.go_online();
         }
-        if self.making.is_some() || self.faults.is_stopped(self.chain.height()) {
+        if self.making.is_some() || slot <= self.taken || self.faults.is_stopped(self.chain.height()) {
             return;
         }
-        let made = self.make(slot);
-        if made.is_empty() || self.faults.leaves_out(slot) {
+        if self.make(slot).is_empty() || self.faults.leaves_out(slot) {
             return;
         }
-        made.iter().for_each(|block| self.storage.save(block));
-        self.making = Some((self.storage.saved(), slot, made));
+        self.taken = slot;
+        self.storage.take(slot);
+        self.making = Some(self.storage.saved());
     }
 
     /// The block that this node makes in a slot that it wins, or two where that is its fault.
@@ -174,21 +178,20 @@ impl State {
         made.unwrap_or_default()
     }
 
-    /// So many blocks are stored, of all that were ever saved.
-    pub(super) fn stored(&mut self, count: u64) -> Stored {
-        let mut stored = Stored::default();
-        if let Some((_, slot, made)) = self.making.take_if(|(after, ..)| *after <= count) {
-            for block in made {
-                match self.chain.add(block.clone(), slot) {
+    /// So much is stored of what was saved.
+    pub(super) fn stored(&mut self, count: u64) -> Released {
+        let mut released = Released::default();
+        if self.making.take_if(|after| *after <= count).is_some() {
+            for block in self.make(self.taken) {
+                match self.chain.add(block.clone(), self.taken) {
                     Ok(Added::Applied(applied)) => {
                         self.counters.blocks_made += 1;
-                        stored.verdicts.extend(self.applied("made", &block, &applied));
-                        stored.made.push(block);
+                        self.storage.save(&block);
+                        released.verdicts.extend(self.applied("made", &block, &applied));
+                        released.made.push(block);
                     }
-                    // While it was stored the chain moved on, and may have forgotten the parent.
-                    Err(Refused::BelowLib) | Ok(Added::Orphan) => {
-                        debug!(block = %block.id().short(), "a block of this node came too late");
-                    }
+                    // A second block beside a tip that the first made final.
+                    Err(Refused::BelowLib) => {}
                     other => panic!("the block {} that this node made is refused: {other:?}", block.id()),
                 }
             }
@@ -198,12 +201,7 @@ impl State {
             self.lib = lib;
             self.streams.finalized(lib);
         }
-        stored
-    }
-
-    /// How many blocks were saved, ever.
-    pub(super) fn saved(&self) -> u64 {
-        self.storage.saved()
+        released
     }
 
     /// Waits until all is stored.

@@ -1,8 +1,9 @@
-//! What survives the process: every block that was in the tree, in the order in which they came.
+//! What survives the process: every block that was in the tree, in the order in which they joined it, and the last
+//! slot that the node took for a block of its own.
 //!
 //! One thread commits, since a commit waits for the disk and the node must not; what comes meanwhile goes into the
-//! next commit together. A block that is told to be stored survives `kill -9`. Nothing is told to be final, and no
-//! block of this node is sent, before it is stored.
+//! next commit together. A block that is told to be stored survives `kill -9`. Nothing is told to be final
+//! before it is stored, and no block is made in a slot before it is stored that the node took it.
 
 use std::error::Error;
 use std::fs::{self, File};
@@ -21,6 +22,9 @@ const BLOCKS: TableDefinition<u64, &[u8]> = TableDefinition::new("blocks");
 /// Has one entry: the genesis that the blocks begin with.
 const GENESIS: TableDefinition<(), &[u8; 32]> = TableDefinition::new("genesis");
 
+/// Has one entry, once there is a block of this node: its slot.
+const TAKEN: TableDefinition<(), u64> = TableDefinition::new("taken");
+
 /// Nodes are many, and each reads its file once.
 const CACHE: usize = 4 * 1024 * 1024;
 
@@ -32,8 +36,21 @@ pub(super) struct Storage {
 }
 
 struct Disk {
-    blocks: Sender<Arc<Block>>,
+    items: Sender<Item>,
     thread: JoinHandle<()>,
+}
+
+enum Item {
+    Block(Arc<Block>),
+    Taken(u64),
+}
+
+/// What was stored before.
+#[derive(Default)]
+pub(super) struct Stored {
+    pub(super) blocks: Vec<Arc<Block>>,
+    /// The last slot that was taken.
+    pub(super) taken: u64,
 }
 
 impl Storage {
@@ -42,45 +59,54 @@ impl Storage {
         Self { saved: 0, disk: None, told }
     }
 
-    /// Opens or makes the database of a directory. Returns the blocks in it, too.
+    /// Opens or makes the database of a directory. Returns what is in it, too.
     pub(super) fn open(
         directory: &Path,
         genesis: HeaderId,
         told: UnboundedSender<Later>,
-    ) -> Result<(Self, Vec<Arc<Block>>), String> {
+    ) -> Result<(Self, Stored), String> {
         let path = directory.join("blocks.redb");
         let context = |error: Box<dyn Error>| format!("storage: {}: {error}", path.display());
         let database = database(&path, genesis).map_err(context)?;
-        let blocks = load(&database).map_err(context)?;
-        let next = blocks.len() as u64;
+        let stored = load(&database).map_err(context)?;
+        let next = stored.blocks.len() as u64;
         let (sender, receiver) = channel();
         let writer = told.clone();
         let thread = thread::Builder::new().name("storage".to_owned());
         let thread = thread.spawn(move || write(&database, next, &receiver, &writer));
         let thread = thread.map_err(|error| context(error.into()))?;
-        Ok((Self { saved: next, disk: Some(Disk { blocks: sender, thread }), told }, blocks))
+        Ok((Self { saved: 0, disk: Some(Disk { items: sender, thread }), told }, stored))
     }
 
-    /// Stores a block some time soon. When [`Later::Stored`] tells a number above [`Storage::saved`] of now, it
-    /// is.
+    /// Stores a block of the tree some time soon. When [`Later::Stored`] tells at least the number that
+    /// [`Storage::saved`] has then, it is.
     pub(super) fn save(&mut self, block: &Arc<Block>) {
+        self.send(Item::Block(block.clone()));
+    }
+
+    /// Stores in the same way that a slot is taken.
+    pub(super) fn take(&mut self, slot: u64) {
+        self.send(Item::Taken(slot));
+    }
+
+    fn send(&mut self, item: Item) {
         self.saved += 1;
         // Errors say that the node ends.
         match &self.disk {
-            Some(disk) => drop(disk.blocks.send(block.clone())),
+            Some(disk) => drop(disk.items.send(item)),
             None => drop(self.told.send(Later::Stored(self.saved))),
         }
     }
 
-    /// How many blocks were saved, ever.
+    /// How much was saved since the node started.
     pub(super) fn saved(&self) -> u64 {
         self.saved
     }
 
     /// Waits until all is stored that was saved.
     pub(super) fn close(&mut self) {
-        if let Some(Disk { blocks, thread }) = self.disk.take() {
-            drop(blocks);
+        if let Some(Disk { items, thread }) = self.disk.take() {
+            drop(items);
             thread.join().expect("a panic anywhere ends the process");
         }
     }
@@ -112,39 +138,51 @@ fn make(path: &Path, genesis: HeaderId) -> Result<(), Box<dyn Error>> {
     let database = Database::builder().set_cache_size(CACHE).create(&unfinished)?;
     let change = database.begin_write()?;
     change.open_table(BLOCKS)?;
+    change.open_table(TAKEN)?;
     change.open_table(GENESIS)?.insert((), &genesis.0)?;
     change.commit()?;
     drop(database);
     Ok(fs::rename(&unfinished, path)?)
 }
 
-/// All blocks. They are numbered from 0.
-fn load(database: &Database) -> Result<Vec<Arc<Block>>, Box<dyn Error>> {
-    let table = database.begin_read()?.open_table(BLOCKS)?;
+fn load(database: &Database) -> Result<Stored, Box<dyn Error>> {
+    let read = database.begin_read()?;
     let block = |entry: Result<(_, AccessGuard<'_, &[u8]>), _>| Ok(serde_json::from_slice(entry?.1.value())?);
-    table.iter()?.map(block).collect()
+    let blocks = read.open_table(BLOCKS)?.iter()?.map(block).collect::<Result<_, Box<dyn Error>>>()?;
+    let taken = read.open_table(TAKEN)?.get(())?.map_or(0, |slot| slot.value());
+    Ok(Stored { blocks, taken })
 }
 
-fn write(database: &Database, mut next: u64, blocks: &Receiver<Arc<Block>>, told: &UnboundedSender<Later>) {
-    while let Ok(first) = blocks.recv() {
-        let batch: Vec<_> = std::iter::once(first).chain(blocks.try_iter()).collect();
-        if let Err(error) = commit(database, next, &batch) {
-            panic!("storage: cannot commit block {next}: {error}");
-        }
-        next += batch.len() as u64;
+/// Commits until the node ends. `next` is the number of the next block; they are numbered from 0.
+fn write(database: &Database, mut next: u64, items: &Receiver<Item>, told: &UnboundedSender<Later>) {
+    let mut count = 0;
+    while let Ok(first) = items.recv() {
+        let batch: Vec<_> = std::iter::once(first).chain(items.try_iter()).collect();
+        next = match commit(database, next, &batch) {
+            Ok(next) => next,
+            Err(error) => panic!("storage: cannot commit block {next}: {error}"),
+        };
+        count += batch.len() as u64;
         // An error says that the node ends.
-        drop(told.send(Later::Stored(next)));
+        drop(told.send(Later::Stored(count)));
     }
 }
 
-fn commit(database: &Database, first: u64, batch: &[Arc<Block>]) -> Result<(), redb::Error> {
+fn commit(database: &Database, mut next: u64, batch: &[Item]) -> Result<u64, redb::Error> {
     let change = database.begin_write()?;
     {
-        let mut table = change.open_table(BLOCKS)?;
-        for (number, block) in (first..).zip(batch) {
-            let bytes = serde_json::to_vec(block).expect("a block is plain data");
-            table.insert(number, bytes.as_slice())?;
+        let (mut blocks, mut taken) = (change.open_table(BLOCKS)?, change.open_table(TAKEN)?);
+        for item in batch {
+            match item {
+                Item::Block(block) => {
+                    let bytes = serde_json::to_vec(block).expect("a block is plain data");
+                    blocks.insert(next, bytes.as_slice())?;
+                    next += 1;
+                }
+                Item::Taken(slot) => drop(taken.insert((), slot)?),
+            }
         }
     }
-    Ok(change.commit()?)
+    change.commit()?;
+    Ok(next)
 }

@@ -47,7 +47,7 @@ impl Told {
 
 async fn kill_at_random(kills: u32, seed: u64) {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut cluster = Cluster::new(3, "100ms", Layout::Full, |_, config| config.security_param = 4);
+    let mut cluster = Cluster::new(3, "100ms", Layout::Full, |_, _| ());
     cluster.start().await;
     let mut told = Told::default();
     for _ in 0..kills {

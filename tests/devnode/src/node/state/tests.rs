@@ -1,4 +1,4 @@
-//! What a node decides while its own block is on the way to the disk.
+//! What a node decides while something is on the way to the disk.
 
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -28,7 +28,7 @@ fn count(stored: &mut UnboundedReceiver<Later>) -> u64 {
 }
 
 #[test]
-fn a_block_joins_the_chain_and_is_sent_once_it_is_stored() {
+fn a_block_is_made_once_it_is_stored_that_its_slot_is_taken() {
     let (node, mut stored, _) = node();
     let mut node = node.lock();
     assert_eq!(node.mode, Mode::Bootstrapping);
@@ -42,17 +42,48 @@ fn a_block_joins_the_chain_and_is_sent_once_it_is_stored() {
 }
 
 #[test]
-fn a_block_whose_parent_is_forgotten_by_then_is_let_go() {
+fn a_block_is_made_on_the_tip_that_there_is_by_then() {
     let (node, mut stored, mut other) = node();
     let mut node = node.lock();
     node.begin_slot(1);
     node.stored(count(&mut stored));
-    node.begin_slot(2);
+    node.begin_slot(20);
     for slot in 3..=10 {
         node.receive_block(grow(&mut other, slot), None, LATEST);
     }
-    assert!(node.stored(count(&mut stored)).made.is_empty());
-    assert_eq!(node.chain.tip(), other.tip());
+    let made = node.stored(count(&mut stored)).made;
+    assert_eq!(made[0].header.parent_block, other.tip());
+    assert_eq!(node.chain.tip(), made[0].id());
+}
+
+#[test]
+fn no_slot_is_taken_twice_and_the_order_of_blocks_is_kept_over_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings =
+        Settings { leader_keys: vec![leader(0)], storage: Some(directory.path().to_owned()), ..settings() };
+    let mut other = Chain::new(&settings);
+    let tip = {
+        let (told, _stored) = unbounded_channel();
+        let node = Shared::load(&settings, told).unwrap();
+        let mut node = node.lock();
+        node.go_online();
+        node.begin_slot(5);
+        for slot in 1..=4 {
+            node.receive_block(grow(&mut other, slot), None, LATEST);
+        }
+        node.close();
+        node.chain.tip()
+    };
+    let (told, _stored) = unbounded_channel();
+    let node = Shared::load(&settings, told).unwrap();
+    let mut node = node.lock();
+    assert_eq!((node.chain.tip(), node.lib.0, node.taken), (tip, 1, 5));
+    node.go_online();
+    node.begin_slot(5);
+    assert_eq!(node.making, None);
+    node.begin_slot(6);
+    assert!(node.making.is_some());
+    node.close();
 }
 
 #[test]
