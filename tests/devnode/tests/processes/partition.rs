@@ -69,8 +69,8 @@ async fn a_partition_heals() {
 }
 
 async fn a_split_below_the_lib_stays_a_split() {
-    let sides = Sides::start(3).await;
-    sides.part_for(8).await;
+    let sides = Sides::start(6).await;
+    sides.part_for(14).await;
     until("all see that they are apart", 60, async || (0..4).all(|index| sides.refused(index))).await;
     let height = sides.cluster.height_of_all().await;
     until("all go on", 60, async || sides.cluster.height_of_all().await >= height + 6).await;
