@@ -52,6 +52,10 @@ impl Expectation for BlockInterval {
         )]
     }
 
+    fn awaited(&self) -> bool {
+        false
+    }
+
     async fn capture(&self, cx: &RunContext) -> Result<u64, Failure> {
         Ok(cx.feed().best_height())
     }

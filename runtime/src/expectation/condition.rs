@@ -258,6 +258,10 @@ impl<C: Condition> Expectation for Claim<C> {
         &self.name
     }
 
+    fn awaited(&self) -> bool {
+        !matches!(self.wanted, Wanted::Always)
+    }
+
     async fn capture(&self, _: &RunContext) -> Result<(), Failure> {
         Ok(())
     }

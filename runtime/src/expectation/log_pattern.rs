@@ -94,6 +94,10 @@ impl Expectation for LogPattern {
         problems
     }
 
+    fn awaited(&self) -> bool {
+        false
+    }
+
     async fn capture(&self, cx: &RunContext) -> Result<BTreeMap<String, u64>, Failure> {
         let mut lengths = BTreeMap::new();
         for node in cx.topology().nodes().iter().filter(|node| self.looks_at(&node.name)) {
