@@ -1,7 +1,7 @@
 //! From registered scenarios to ordinary cargo tests.
 //!
 //! [`main`] is what `main!` calls: parse the arguments, collect and check the cases, hand them to
-//! libtest-mimic. [`attempt`] is what each of them does: wait for room, deploy, run the body, judge,
+//! libtest-mimic. `attempt` is what each of them does: wait for room, deploy, run the body, judge,
 //! tear down.
 
 use std::process::ExitCode;

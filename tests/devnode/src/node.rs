@@ -16,7 +16,7 @@ mod state;
 mod storage;
 mod streams;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -146,6 +146,7 @@ async fn run(settings: &Settings) -> Result<(), String> {
         delay: settings.delay.clone(),
         asked: HashMap::new(),
         later,
+        silent: HashSet::new(),
     };
     let height = state.lock().chain.height();
     info!(name = settings.name, role = ?settings.role, http = %settings.http, %genesis, height, "started");

@@ -1,6 +1,6 @@
 //! The loop of the node: slots begin, messages arrive, peers come and go.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -41,6 +41,8 @@ pub(super) struct Network {
     /// Peers that were asked for blocks, and what to ask them for next.
     pub(super) asked: HashMap<PeerId, Option<HeaderId>>,
     pub(super) later: UnboundedSender<Later>,
+    /// Peers that did not answer a ping. A connection on a cut link cannot be closed: the close waits for the peer.
+    pub(super) silent: HashSet<PeerId>,
 }
 
 /// What comes back into the loop when its time has come.
@@ -154,12 +156,20 @@ impl Network {
                 self.on_gossip(origin, &message);
             }
             SwarmEvent::Behaviour(BehaviourEvent::Questions(event)) => self.on_question(event),
+            SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event { peer, result: Ok(_), .. }))
+                if self.silent.remove(&peer) =>
+            {
+                self.tell_state();
+            }
             SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event { peer, result: Err(error), .. })) => {
                 debug!(%peer, "a ping failed: {error}");
+                self.silent.insert(peer);
+                self.tell_state();
                 // An error says that it is disconnected already.
                 let _: Result<(), ()> = self.swarm.disconnect_peer_id(peer);
             }
             SwarmEvent::ConnectionEstablished { peer_id, endpoint, num_established, .. } => {
+                self.silent.remove(&peer_id);
                 self.peers.connected(peer_id, ip(endpoint.get_remote_address()));
                 self.tell_state();
                 if num_established.get() == 1 {
@@ -170,6 +180,7 @@ impl Network {
             }
             SwarmEvent::ConnectionClosed { peer_id, num_established: 0, .. } => {
                 info!(peer = %peer_id, "disconnected");
+                self.silent.remove(&peer_id);
                 self.peers.disconnected(&peer_id);
                 self.asked.remove(&peer_id);
                 self.tell_state();
@@ -324,7 +335,7 @@ impl Network {
         let counters = info.connection_counters();
         self.state.lock().network = NetworkInfo {
             listen_addresses: self.swarm.listeners().map(ToString::to_string).collect(),
-            n_peers: info.num_peers(),
+            n_peers: self.swarm.connected_peers().filter(|peer| !self.silent.contains(peer)).count(),
             n_connections: counters.num_established(),
             n_pending_connections: counters.num_pending(),
         };
