@@ -116,7 +116,8 @@ impl CaseProgress {
         }
     }
 
-    /// Says how far each drive is, for as long as it is polled.
+    /// Says how far each drive is, for as long as it is polled. A stage that is over before it can be told, as
+    /// settling is where nothing is in flight, is left out.
     pub(super) async fn follow(&self, mut contexts: watch::Receiver<Option<RunContext>>) -> Infallible {
         loop {
             let Ok(context) = contexts.wait_for(Option::is_some).await.map(|context| context.clone()) else {
