@@ -173,7 +173,7 @@ impl ComposeDeployer {
             log: None,
         };
         nodes.all_started().await.map_err(failed)?;
-        let mut description = render::description(plan, &bindings, &place.directory);
+        let mut description = planned::description(plan, &bindings, &place.directory);
         let reach = Reach::open(docker, project, &file).await.map_err(|error| DeployError {
             subject: "loopback address".to_owned(),
             what: format!("no port could be opened there: {error}"),

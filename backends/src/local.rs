@@ -80,7 +80,7 @@ impl Deployer for LocalDeployer {
         }
         // From here on something exists: what is dropped early, or fails, is removed by its own drop.
         let files = Files::write(&nodes, &logs, &rendered)?;
-        let description = render::description(plan, &bindings, &commands);
+        let description = planned::description(plan, &bindings, &logs);
         let nodes = Nodes::new(commands);
         nodes.start_all().await?;
         files.keep();

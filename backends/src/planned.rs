@@ -1,10 +1,11 @@
 //! What a planned node becomes wherever it runs: texts without symbols, an environment, addresses.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use logos_scenario_runtime::deployer::DeployError;
-use logos_scenario_runtime::plan::{Binding, Bindings, Plan, PlannedNode, Protocol};
+use logos_scenario_runtime::deployer::{ClusterDescription, DeployError};
+use logos_scenario_runtime::plan::{Bindings, Plan, PlannedNode};
 
 use crate::env::{LOG_FILTER, LOG_LEVEL, Settings};
 
@@ -35,9 +36,7 @@ pub(crate) fn environment(node: &PlannedNode, settings: &Settings) -> BTreeMap<S
     env
 }
 
-/// Where a node's TCP ports answer clients, by their names.
-pub(crate) fn tcp_addresses(node: &PlannedNode, binding: &Binding) -> BTreeMap<String, String> {
-    let tcp = node.ports.iter().filter(|port| port.protocol == Protocol::Tcp);
-    tcp.map(|port| (port.name.clone(), format!("{}:{}", binding.control, binding.ports[&port.name])))
-        .collect()
+/// What the users of a cluster are told of it: each node's log is `<name>.log` in `logs`.
+pub(crate) fn description(plan: &Plan, bindings: &Bindings, logs: &Path) -> ClusterDescription {
+    ClusterDescription::new(plan, bindings, |node| logs.join(format!("{}.log", node.name)))
 }

@@ -3,11 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
-use std::path::Path;
 use std::time::SystemTime;
 
 use ipnet::Ipv4Net;
-use logos_scenario_runtime::deployer::{ClusterDescription, NodeEndpoints};
+use logos_scenario_runtime::deployer::ClusterDescription;
 use logos_scenario_runtime::plan::{Binding, Bindings, Plan, PlannedFile, PlannedNode, Protocol};
 
 use super::model::{Attachment, Compose, Network, Secret, SecretUse, Service, Subnet};
@@ -177,17 +176,6 @@ pub(super) fn to_text(file: &Compose, project: &str) -> String {
     )
 }
 
-/// What the users of a cluster are told of it.
-pub(super) fn description(plan: &Plan, bindings: &Bindings, directory: &Path) -> ClusterDescription {
-    let endpoints = |node: &PlannedNode| NodeEndpoints {
-        name: node.name.clone(),
-        role: node.role,
-        addresses: planned::tcp_addresses(node, &bindings.nodes[&node.name]),
-        log: directory.join(format!("{}.log", node.name)).display().to_string(),
-    };
-    ClusterDescription { start_time: bindings.start_time, nodes: plan.nodes.iter().map(endpoints).collect() }
-}
-
 /// The description where nodes are reached by ports on the loopback address: `published` has these by node
 /// and by the port's number in the container.
 pub(super) fn published(
@@ -208,6 +196,7 @@ pub(super) fn published(
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
     use std::time::UNIX_EPOCH;
 
     use expect_test::expect_file;
@@ -282,7 +271,7 @@ mod tests {
     fn peers_and_clients_are_told_different_addresses() {
         let (bindings, rendered) = rendered();
         assert_eq!(rendered[0].files[0].text, "10.144.7.10 10.150.0.11");
-        let description = description(&plan(), &bindings, Path::new("/run"));
+        let description = planned::description(&plan(), &bindings, Path::new("/run"));
         assert_eq!(
             description.nodes[1].addresses,
             [("http".to_owned(), "10.144.7.11:18080".to_owned())].into()

@@ -6,7 +6,6 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use logos_scenario_runtime::deployer::{ClusterDescription, NodeEndpoints};
 use logos_scenario_runtime::plan::{Binding, Bindings, Plan, PlannedNode};
 
 use crate::env::Settings;
@@ -110,20 +109,6 @@ pub(super) fn command(
     }
 }
 
-/// What the users of a cluster are told of it. `commands` are in the plan's order.
-pub(super) fn description(plan: &Plan, bindings: &Bindings, commands: &[NodeCommand]) -> ClusterDescription {
-    let endpoints = |(node, command): (&PlannedNode, &NodeCommand)| NodeEndpoints {
-        name: node.name.clone(),
-        role: node.role,
-        addresses: planned::tcp_addresses(node, &bindings.nodes[&node.name]),
-        log: command.log.display().to_string(),
-    };
-    ClusterDescription {
-        start_time: bindings.start_time,
-        nodes: plan.nodes.iter().zip(commands).map(endpoints).collect(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
@@ -224,7 +209,7 @@ mod tests {
                 ],
             }
         "#]]
-        .assert_debug_eq(&description(&plan, &bindings, &commands));
+        .assert_debug_eq(&planned::description(&plan, &bindings, Path::new("/run")));
     }
 
     #[test]
