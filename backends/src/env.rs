@@ -8,7 +8,9 @@ use std::sync::LazyLock;
 
 use ipnet::Ipv4Net;
 use logos_scenario_runtime::deployer::DeployError;
-pub use logos_scenario_runtime::env::{Setting, check, is_required};
+#[cfg(any(feature = "compose", feature = "k8s"))]
+use logos_scenario_runtime::deployer::Unavailable;
+pub use logos_scenario_runtime::env::{Setting, check, flag, is_required};
 
 /// Every setting of this crate.
 pub const SETTINGS: &[Setting] = &[
@@ -34,6 +36,11 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting { name: LOG_FILTER, default: "the node's own", meaning: "handed to nodes as it is" },
     Setting {
+        name: TRACING,
+        default: "off",
+        meaning: "nodes log at level `debug` where `NOMOS_LOG_LEVEL` gives no other; their logs are kept in any case",
+    },
+    Setting {
         name: HANDED[0],
         default: "none",
         meaning: "handed to nodes: prove leadership in development mode",
@@ -57,6 +64,11 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting { name: IMAGE, default: DEFAULT_IMAGE, meaning: "image of nodes in containers" },
     Setting {
+        name: RELAY_IMAGE,
+        default: DEFAULT_RELAY_IMAGE,
+        meaning: "image of the relay between nodes in containers, of scenarios that declare `faults`",
+    },
+    Setting {
         name: DOCKER_HOST,
         default: "unix:///var/run/docker.sock",
         meaning: "socket of the container engine, which must be on this machine",
@@ -64,10 +76,36 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: SUBNETS,
         default: "10.144.0.0/12",
-        meaning: "addresses of which each cluster of containers takes two /24 networks",
+        meaning: "addresses of which each cluster of containers takes two /24 networks, with `faults` one and one for each node",
     },
     Setting { name: NODE_MEMORY, default: "1g", meaning: "memory of one node in a container: `512m`, `2g`" },
     Setting { name: NODE_CPUS, default: "no limit", meaning: "cores of one node in a container: `0.5`" },
+    Setting { name: KUBECONFIG, default: "~/.kube/config", meaning: "how Kubernetes clusters are reached" },
+    Setting {
+        name: KUBE_CONTEXT,
+        default: "the kubeconfig's current one",
+        meaning: "kubeconfig context of the k8s backend",
+    },
+    Setting {
+        name: KUBE_ALLOW,
+        default: "none",
+        meaning: "a kubeconfig context to be used although its name is not that of a test cluster",
+    },
+    Setting {
+        name: PULL_POLICY,
+        default: "IfNotPresent",
+        meaning: "when pods pull their image: `Always`, `IfNotPresent` or `Never`",
+    },
+    Setting {
+        name: STORAGE_CLASS,
+        default: "the cluster's default, else folders of its machines",
+        meaning: "storage class of the data of nodes in pods",
+    },
+    Setting {
+        name: NODE_HOST,
+        default: "none: nodes are reached by port-forward",
+        meaning: "address of a machine of the Kubernetes cluster, to reach nodes there by NodePort",
+    },
 ];
 
 pub(crate) const NODE_BIN: &str = "NOMOS_NODE_BIN";
@@ -75,6 +113,7 @@ pub(crate) const EXECUTOR_BIN: &str = "NOMOS_EXECUTOR_BIN";
 pub(crate) const LOG_DIR: &str = "NOMOS_LOG_DIR";
 pub(crate) const LOG_LEVEL: &str = "NOMOS_LOG_LEVEL";
 pub(crate) const LOG_FILTER: &str = "NOMOS_LOG_FILTER";
+const TRACING: &str = "NOMOS_TESTS_TRACING";
 /// What nodes are told as it is, wherever they run.
 const HANDED: [&str; 4] = [
     "POL_PROOF_DEV_MODE",
@@ -85,17 +124,29 @@ const HANDED: [&str; 4] = [
 /// Places on this machine, which nodes elsewhere do not have.
 const HOST_PATHS: [&str; 2] = ["NOMOS_CIRCUITS", "NOMOS_KZGRS_PARAMS_PATH"];
 pub(crate) const IMAGE: &str = "NOMOS_TESTNET_IMAGE";
+pub(crate) const RELAY_IMAGE: &str = "SCENARIO_RELAY_IMAGE";
 pub(crate) const DOCKER_HOST: &str = "DOCKER_HOST";
 pub(crate) const SUBNETS: &str = "SCENARIO_SUBNETS";
-/// Says to a program that it is the watcher of the process with this pid. Nobody sets it by hand.
-#[cfg(feature = "compose")]
-pub(crate) const WATCH: &str = "LOGOS_SCENARIO_WATCHED_PID";
-const NODE_MEMORY: &str = "SCENARIO_NODE_MEMORY";
-const NODE_CPUS: &str = "SCENARIO_NODE_CPUS";
+/// Says to a program that it is the watcher of the process that started it, and of which backend. Nobody sets it
+/// by hand.
+#[cfg(any(feature = "compose", feature = "k8s"))]
+pub(crate) const WATCH: &str = "LOGOS_SCENARIO_WATCHER";
+pub(crate) const NODE_MEMORY: &str = "SCENARIO_NODE_MEMORY";
+pub(crate) const NODE_CPUS: &str = "SCENARIO_NODE_CPUS";
+
+pub(crate) const KUBECONFIG: &str = "KUBECONFIG";
+pub(crate) const KUBE_CONTEXT: &str = "SCENARIO_KUBE_CONTEXT";
+pub(crate) const KUBE_ALLOW: &str = "SCENARIO_KUBE_ALLOW";
+pub(crate) const PULL_POLICY: &str = "NOMOS_TESTNET_IMAGE_PULL_POLICY";
+pub(crate) const STORAGE_CLASS: &str = "SCENARIO_KUBE_STORAGE_CLASS";
+const NODE_HOST: &str = "K8S_RUNNER_NODE_HOST";
 
 /// The image of the in-tree node.
 pub(crate) const DEFAULT_IMAGE: &str = "logos-scenario-node:local";
+/// The image of the relay of this repository.
+pub(crate) const DEFAULT_RELAY_IMAGE: &str = "logos-scenario-relay:local";
 
+const PULL_POLICIES: [&str; 3] = ["Always", "IfNotPresent", "Never"];
 const LOG_LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// The settings' values.
@@ -112,7 +163,11 @@ pub(crate) struct Settings {
     pub(crate) host_paths: BTreeMap<&'static str, String>,
     /// `PATH`, where programs are looked for last.
     pub(crate) path: Option<OsString>,
+    /// Where nextest has the workspace's programs, by their names: elsewhere than cargo built them, where it runs
+    /// an archive.
+    pub(crate) archived: BTreeMap<OsString, PathBuf>,
     pub(crate) image: String,
+    pub(crate) relay_image: String,
     pub(crate) docker_host: Option<String>,
     /// At least two networks of 256 addresses.
     pub(crate) subnets: Ipv4Net,
@@ -120,6 +175,13 @@ pub(crate) struct Settings {
     pub(crate) node_memory: u64,
     /// In cores.
     pub(crate) node_cpus: Option<f64>,
+    /// Read by the Kubernetes client itself; here, so that who differs in it shares no clusters.
+    pub(crate) kubeconfig: Option<PathBuf>,
+    pub(crate) kube_context: Option<String>,
+    pub(crate) kube_allow: Option<String>,
+    pub(crate) pull_policy: String,
+    pub(crate) storage_class: Option<String>,
+    pub(crate) node_host: Option<String>,
 }
 
 impl Default for Settings {
@@ -133,11 +195,19 @@ impl Default for Settings {
             handed: BTreeMap::new(),
             host_paths: BTreeMap::new(),
             path: None,
+            archived: BTreeMap::new(),
             image: DEFAULT_IMAGE.to_owned(),
+            relay_image: DEFAULT_RELAY_IMAGE.to_owned(),
             docker_host: None,
             subnets: Ipv4Net::new_assert(Ipv4Addr::new(10, 144, 0, 0), 12),
             node_memory: 1 << 30,
             node_cpus: None,
+            kubeconfig: None,
+            kube_context: None,
+            kube_allow: None,
+            pull_policy: PULL_POLICIES[1].to_owned(),
+            storage_class: None,
+            node_host: None,
         }
     }
 }
@@ -151,12 +221,25 @@ pub(crate) struct BadSetting {
     pub(crate) expected: String,
 }
 
+#[cfg(any(feature = "compose", feature = "k8s"))]
+impl From<BadSetting> for Unavailable {
+    fn from(error: BadSetting) -> Self {
+        Self { missing: error.to_string(), try_next: error.try_next() }
+    }
+}
+
+impl BadSetting {
+    fn try_next(&self) -> String {
+        format!("unset {} or give it such a value", self.name)
+    }
+}
+
 impl From<BadSetting> for DeployError {
     fn from(error: BadSetting) -> Self {
         Self {
             subject: "settings".to_owned(),
             what: error.to_string(),
-            try_next: format!("unset {} or give it such a value", error.name),
+            try_next: error.try_next(),
             log: None,
         }
     }
@@ -170,9 +253,16 @@ impl Settings {
                 clippy::disallowed_methods,
                 reason = "the one place of this crate that reads the environment"
             )]
-            Settings::read(|name| std::env::var_os(name))
+            let settings = Settings::read(|name| std::env::var_os(name))?;
+            Ok(Settings { archived: archived(std::env::vars_os()), ..settings })
         });
         SETTINGS.clone()
+    }
+
+    /// What programs must have in common for one to make the clusters of the other: this crate's sources and all
+    /// settings.
+    pub(crate) fn fingerprint() -> String {
+        format!("{} {:?}", env!("SCENARIO_SOURCES"), Self::get())
     }
 
     fn read(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, BadSetting> {
@@ -183,7 +273,8 @@ impl Settings {
             values.filter_map(Result::transpose).collect::<Result<BTreeMap<_, _>, _>>()
         };
         let defaults = Self::default();
-        let log_level = text(LOG_LEVEL)?;
+        let traces = parsed(TRACING, text(TRACING)?, flag, "1/true/yes/on or 0/false/no/off")?;
+        let log_level = text(LOG_LEVEL)?.or(traces.and_then(|on| on.then(|| "debug".to_owned())));
         if let Some(value) = log_level.clone().filter(|level| !is_log_level(level)) {
             return Err(BadSetting {
                 name: LOG_LEVEL,
@@ -200,7 +291,9 @@ impl Settings {
             handed: all(&HANDED)?,
             host_paths: all(&HOST_PATHS)?,
             path: given("PATH"),
+            archived: BTreeMap::new(),
             image: text(IMAGE)?.unwrap_or(defaults.image),
+            relay_image: text(RELAY_IMAGE)?.unwrap_or(defaults.relay_image),
             docker_host: text(DOCKER_HOST)?,
             subnets: parsed(
                 SUBNETS,
@@ -217,8 +310,29 @@ impl Settings {
             )?
             .unwrap_or(defaults.node_memory),
             node_cpus: parsed(NODE_CPUS, text(NODE_CPUS)?, cpus, "a number of cores above 0, such as 0.5")?,
+            kubeconfig: given(KUBECONFIG).map(PathBuf::from),
+            kube_context: text(KUBE_CONTEXT)?,
+            kube_allow: text(KUBE_ALLOW)?,
+            pull_policy: parsed(
+                PULL_POLICY,
+                text(PULL_POLICY)?,
+                pull_policy,
+                &format!("one of {}", PULL_POLICIES.join(", ")),
+            )?
+            .unwrap_or(defaults.pull_policy),
+            storage_class: text(STORAGE_CLASS)?,
+            node_host: text(NODE_HOST)?,
         })
     }
+}
+
+/// The programs that nextest names.
+fn archived(variables: impl Iterator<Item = (OsString, OsString)>) -> BTreeMap<OsString, PathBuf> {
+    let program = |(name, path): (OsString, OsString)| {
+        let program = name.to_str()?.strip_prefix("NEXTEST_BIN_EXE_")?.into();
+        Some((program, path.into()))
+    };
+    variables.filter_map(program).collect()
 }
 
 /// The value of a setting that is given, as `parse` reads it.
@@ -251,11 +365,15 @@ fn cpus(text: &str) -> Option<f64> {
     text.parse().ok().filter(|cores: &f64| cores.is_finite() && *cores > 0.0)
 }
 
-/// The pid of the process that this one should watch, if it was started for that.
-#[cfg(feature = "compose")]
-pub(crate) fn watched() -> Option<u32> {
+/// The backend of which this process was started to watch another.
+#[cfg(any(feature = "compose", feature = "k8s"))]
+pub(crate) fn watched() -> Option<OsString> {
     #[expect(clippy::disallowed_methods, reason = "asked before `main`, where no other setting is of use")]
-    std::env::var(WATCH).ok()?.parse().ok()
+    std::env::var_os(WATCH)
+}
+
+fn pull_policy(text: &str) -> Option<String> {
+    PULL_POLICIES.iter().find(|policy| policy.eq_ignore_ascii_case(text)).map(ToString::to_string)
 }
 
 fn is_log_level(text: &str) -> bool {
@@ -288,8 +406,16 @@ mod tests {
     #[test]
     fn every_setting_of_the_table_is_read() {
         for setting in SETTINGS {
-            assert_ne!(read(&[(setting.name, "info")]), Ok(Settings::default()), "{}", setting.name);
+            let given = if setting.name == TRACING { "on" } else { "info" };
+            assert_ne!(read(&[(setting.name, given)]), Ok(Settings::default()), "{}", setting.name);
         }
+    }
+
+    #[test]
+    fn programs_of_nextest_are_told_by_their_names() {
+        let variables = [("NEXTEST_BIN_EXE_node", "/elsewhere/node"), ("NEXTEST", "1")];
+        let found = archived(variables.into_iter().map(|(name, path)| (name.into(), path.into())));
+        assert_eq!(found, [("node".into(), "/elsewhere/node".into())].into());
     }
 
     #[test]
@@ -303,6 +429,15 @@ mod tests {
         {
             assert_eq!(read(&[(name, bad)]).unwrap_err().name, name);
         }
+    }
+
+    #[test]
+    fn tracing_is_a_level_for_those_who_give_none() {
+        let level = |variables| read(variables).unwrap().log_level;
+        assert_eq!(level(&[(TRACING, "1")]).as_deref(), Some("debug"));
+        assert_eq!(level(&[(TRACING, "off")]), None);
+        assert_eq!(level(&[(TRACING, "true"), (LOG_LEVEL, "warn")]).as_deref(), Some("warn"));
+        assert_eq!(read(&[(TRACING, "perhaps")]).unwrap_err().name, TRACING);
     }
 
     #[test]

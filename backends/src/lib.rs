@@ -41,19 +41,39 @@
 
 pub use logos_scenario_runtime::*;
 
+#[cfg(any(feature = "compose", feature = "k8s"))]
+mod awaited;
 #[cfg(feature = "compose")]
 mod compose;
 pub mod env;
+pub mod guide;
+#[cfg(feature = "k8s")]
+mod k8s;
 #[cfg(feature = "local")]
 mod local;
 mod logs;
-#[cfg(feature = "compose")]
+#[cfg(any(feature = "compose", feature = "k8s"))]
 mod owner;
 mod planned;
+#[cfg(any(feature = "compose", feature = "k8s", feature = "local", feature = "relay"))]
+#[cfg_attr(
+    not(any(feature = "local", feature = "relay")),
+    allow(dead_code, reason = "where it is a container's program, it is only told from here")
+)]
+mod relay;
+mod states;
+mod thread;
+#[cfg(any(feature = "compose", feature = "k8s"))]
+mod watcher;
 #[cfg(feature = "compose")]
 pub use compose::{ComposeCluster, ComposeDeployer};
+#[cfg(feature = "k8s")]
+pub use k8s::{K8sCluster, K8sDeployer};
 #[cfg(feature = "local")]
 pub use local::LocalDeployer;
+#[cfg(feature = "relay")]
+#[doc(hidden)]
+pub use relay::program as relay;
 
 /// All backends of this build, in the order in which messages name them.
 #[must_use]
@@ -63,6 +83,8 @@ pub fn backends() -> Vec<Backend> {
         Backend::new(LocalDeployer::default()),
         #[cfg(feature = "compose")]
         Backend::new(ComposeDeployer::default()),
+        #[cfg(feature = "k8s")]
+        Backend::new(K8sDeployer::default()),
     ]
 }
 
@@ -83,6 +105,19 @@ pub fn settings() -> impl Iterator<Item = &'static logos_scenario_runtime::env::
 ///
 /// A target that forgot `harness = false` does not compile. A `#[test]` in a target that has it would never run,
 /// of which the compiler warns; [`#[logos_scenario::test]`](test) does run.
+///
+/// # Under nextest
+///
+/// Each case is a process, `cargo nextest run local::` chooses as `cargo test local::` does, and so do filtersets:
+/// `-E 'test(/^compose::/)'`. The `.config/nextest.toml` of this repository is one to copy:
+///
+/// - a test group per backend, by its name; no `terminate-after`, since nextest charges a case with its waiting;
+/// - a profile `ci` whose JUnit has the text of each failure.
+///
+/// A retry has a directory of its own, `target/scenario/<run>/<case>/<attempt>`. Cases that are ignored, also for want of
+/// their backend, are skipped, and `--run-ignored` runs them. Tests may run from an archive (`cargo nextest archive`,
+/// then `run --archive-file`) on a machine without the build: a program given by `env!("CARGO_BIN_EXE_…")` is found
+/// where nextest extracted it, and what the runs leave is in the `target` folder beside it.
 #[macro_export]
 macro_rules! main {
     (program = $program:expr $(, scenarios = [$($library:ident),* $(,)?])? $(,)?) => {

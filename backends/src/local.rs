@@ -4,29 +4,32 @@
 //! A cluster reserves a loopback block `127.a.b.0/24`; node *i* has the address `127.a.b.(10 + i)` and the
 //! plan's own port numbers. Its nodes die with the process that made it, however that ends.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use logos_scenario_runtime::deployer::{
     Capabilities, Cluster, ClusterDescription, ClusterError, DeployError, Deployer, Log, LogPart, NodeAction,
-    Placement, States, Unavailable,
+    Placement, States, Unavailable, Usage,
 };
+use logos_scenario_runtime::faults::{LinkState, NetworkFault};
 use logos_scenario_runtime::plan::Plan;
 use tokio::sync::Mutex;
+use tokio::task::JoinSet;
 
 use crate::env::Settings;
-use crate::{logs, planned};
+use crate::relay::{Relay, Way};
+use crate::{logs, planned, thread};
 
+mod addresses;
 mod engine;
 mod files;
-mod ports;
+mod nodes;
 mod program;
 mod render;
-mod spawner;
 
-use engine::Nodes;
 use files::Files;
+use nodes::Nodes;
 
 /// Makes clusters of child processes.
 ///
@@ -50,7 +53,18 @@ impl Deployer for LocalDeployer {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { node_control: true, pause: true, ..Capabilities::default() }
+        Capabilities {
+            node_control: true,
+            pause: true,
+            network_faults: true,
+            shaping: true,
+            usage: true,
+            ..Capabilities::default()
+        }
+    }
+
+    fn settings(&self) -> String {
+        Settings::fingerprint()
     }
 
     async fn available(&self) -> Result<(), Unavailable> {
@@ -63,13 +77,20 @@ impl Deployer for LocalDeployer {
         })
     }
 
+    async fn identity(&self, plan: &Plan) -> Result<String, DeployError> {
+        let programs = program::find_all(plan, &Settings::get()?)?;
+        Ok(format!("{programs:?}"))
+    }
+
     async fn provision(&self, plan: &Plan, place: &Placement) -> Result<LocalCluster, DeployError> {
         let settings = Settings::get()?;
-        let (subnet, guard) = ports::reserve(plan)?;
+        let (subnet, guard) = addresses::reserve(plan)?;
         let addresses = render::addresses(plan, subnet);
         let logs = log_directory(place, &settings);
         let nodes = place.directory.join("nodes");
-        let bindings = render::bindings(plan, &addresses, &nodes, SystemTime::now());
+        let (relay, at) = opened(render::ways(plan, &addresses, subnet)).await?;
+        let mut bindings = render::bindings(plan, &addresses, &nodes, SystemTime::now());
+        bindings.relay = render::relayed(plan, &at);
         let rendered = planned::render(plan, &bindings)?;
         let mut commands = Vec::new();
         for node in &rendered {
@@ -82,15 +103,38 @@ impl Deployer for LocalDeployer {
         let files = Files::write(&nodes, &logs, &rendered)?;
         let description = planned::description(plan, &bindings, &logs);
         let nodes = Nodes::new(commands);
+        let (ended, tell) = (relay.ended(), nodes.without_relay());
+        let mut watching = JoinSet::new();
+        watching.spawn_on(
+            async move {
+                ended.await;
+                tell();
+            },
+            thread::handle(),
+        );
         nodes.start_all().await?;
         files.keep();
-        Ok(LocalCluster { description, nodes, running: Mutex::new(Some(Running { files, _guard: guard })) })
+        let relay = plan.relayed.then_some(relay);
+        let running = Running { files, relay, _watching: watching, _guard: guard };
+        Ok(LocalCluster { description, nodes, running: Mutex::new(Some(running)) })
     }
 
     async fn sweep(&self) -> Result<Vec<String>, DeployError> {
         // Nodes end with the process that owns them, and their files are in its run's own directory.
         Ok(Vec::new())
     }
+}
+
+/// Opens a relay that belongs to no case.
+async fn opened(ways: Vec<Way>) -> Result<(Relay, Vec<SocketAddr>), DeployError> {
+    let opened = thread::to_the_end(async move { Relay::open(&ways).await }).await;
+    opened.map_err(|error| {
+        DeployError::new(
+            "relay",
+            format!("a way between two nodes cannot be opened: {error}"),
+            "see with `ulimit -n` how many files this process may have open",
+        )
+    })
 }
 
 /// Where nodes' logs go: beside the rest, or into a folder of this cluster's own in `NOMOS_LOG_DIR`.
@@ -113,6 +157,9 @@ pub struct LocalCluster {
 #[derive(Debug)]
 struct Running {
     files: Files,
+    /// What carries what nodes send each other; none where they do so by themselves.
+    relay: Option<Relay>,
+    _watching: JoinSet<()>,
     _guard: TcpListener,
 }
 
@@ -129,8 +176,20 @@ impl Cluster for LocalCluster {
         self.nodes.get(node)?.control(action).await
     }
 
+    async fn disturb(&self, faults: Vec<NetworkFault>) -> Result<(), ClusterError> {
+        self.with_relay(|relay| relay.disturb(&faults)).await
+    }
+
+    async fn links(&self) -> Result<Vec<LinkState>, ClusterError> {
+        self.with_relay(Relay::links).await
+    }
+
     async fn logs(&self, node: &str, part: LogPart) -> Result<Log, ClusterError> {
         logs::read_log(node, self.nodes.get(node)?.log(), part).await
+    }
+
+    async fn usage(&self, node: &str) -> Result<Option<Usage>, ClusterError> {
+        Ok(self.nodes.get(node)?.usage())
     }
 
     async fn teardown(&self) -> Result<(), ClusterError> {
@@ -140,5 +199,15 @@ impl Cluster for LocalCluster {
         files.remove_data()?;
         *running = None;
         Ok(())
+    }
+}
+
+impl LocalCluster {
+    async fn with_relay<T>(&self, act: impl FnOnce(&Relay) -> T) -> Result<T, ClusterError> {
+        let running = self.running.lock().await;
+        let Some(Running { relay, .. }) = &*running else {
+            return Err(ClusterError { subject: "cluster".to_owned(), what: "is gone".to_owned() });
+        };
+        relay.as_ref().map(act).ok_or_else(ClusterError::no_relay)
     }
 }

@@ -18,53 +18,26 @@ pub(crate) async fn read_log(node: &str, path: &Path, part: LogPart) -> Result<L
 }
 
 fn read_part(path: &Path, part: LogPart) -> io::Result<Log> {
+    let LogPart::From(begin) = part else { return Ok(Log::part(&fs::read(path)?, part)) };
     let mut file = fs::File::open(path)?;
-    let begin = if let LogPart::From(begin) = part { begin } else { 0 };
     file.seek(SeekFrom::Start(begin))?;
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
-    // A character that is not written whole yet is left for the next call.
-    if let Err(error) = std::str::from_utf8(&bytes)
-        && error.error_len().is_none()
-    {
-        bytes.truncate(error.valid_up_to());
-    }
-    let end = begin + bytes.len() as u64;
-    let text = String::from_utf8_lossy(&bytes).into_owned();
-    Ok(match part {
-        LogPart::From(_) => Log { text, end },
-        LogPart::Last(count) => {
-            let skipped = text.lines().count().saturating_sub(count);
-            let lines: Vec<&str> = text.lines().skip(skipped).collect();
-            Log { text: lines.join("\n"), end }
-        }
-    })
+    let mut rest = Vec::new();
+    file.read_to_end(&mut rest)?;
+    let Log { text, end } = Log::part(&rest, LogPart::From(0));
+    Ok(Log { text, end: begin + end })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read(text: &[u8], part: LogPart) -> (String, u64) {
+    #[test]
+    fn a_part_of_a_file_is_that_part_of_its_text() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        fs::write(file.path(), text).unwrap();
-        let Log { text, end } = read_part(file.path(), part).unwrap();
-        (text, end)
-    }
-
-    #[test]
-    fn parts_of_a_log_go_on_where_the_last_ended() {
-        assert_eq!(read(b"one\ntwo\n", LogPart::From(0)), ("one\ntwo\n".to_owned(), 8));
-        assert_eq!(read(b"one\ntwo\n", LogPart::From(4)), ("two\n".to_owned(), 8));
-        assert_eq!(read(b"one\ntwo\nthree", LogPart::Last(2)), ("two\nthree".to_owned(), 13));
-        assert_eq!(read(b"one", LogPart::Last(5)), ("one".to_owned(), 3));
-    }
-
-    #[test]
-    fn half_a_character_is_left_for_the_next_part() {
-        let text = "blöck".as_bytes();
-        assert_eq!(read(&text[..3], LogPart::From(0)), ("bl".to_owned(), 2));
-        assert_eq!(read(text, LogPart::From(2)), ("öck".to_owned(), 6));
-        assert_eq!(read(b"a\xffb", LogPart::From(0)).0, "a\u{fffd}b");
+        let whole = "one\ntwö\nthree\n".as_bytes();
+        fs::write(file.path(), whole).unwrap();
+        for part in [LogPart::From(0), LogPart::From(4), LogPart::From(15), LogPart::Last(2)] {
+            assert_eq!(read_part(file.path(), part).unwrap(), Log::part(whole, part), "{part:?}");
+        }
     }
 }

@@ -4,20 +4,22 @@
 use std::fmt;
 use std::fs;
 use std::str::FromStr;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use logos_scenario_runtime::process::Process;
 
 /// A process, as a label names it: `<boot id>/<pid namespace>/<pid>/<start time>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Owner {
     boot: String,
     namespace: String,
-    pid: u32,
-    /// In clock ticks since boot, as in `/proc/<pid>/stat`.
-    start: u64,
+    process: Process,
 }
 
 /// What can be told of an owner from here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Life {
+    /// Or it cannot be told that it does not.
     Lives,
     Gone,
     /// In another pid namespace, on another machine, or where there is no `/proc`.
@@ -27,21 +29,21 @@ pub(crate) enum Life {
 impl Owner {
     /// This process.
     pub(crate) fn this() -> Self {
-        let pid = std::process::id();
-        Self { boot: boot(), namespace: namespace(), pid, start: start(pid).unwrap_or_default() }
+        Self { boot: boot(), namespace: namespace(), process: Process::this() }
     }
 
     pub(crate) fn life(&self) -> Life {
-        if self.boot != boot() || self.namespace != namespace() || self.start == 0 {
+        if self.boot != boot() || self.namespace != namespace() || self.process.start == 0 {
             return Life::OutOfSight;
         }
-        if start(self.pid) == Some(self.start) { Life::Lives } else { Life::Gone }
+        if self.process.is_gone() { Life::Gone } else { Life::Lives }
     }
 }
 
 impl fmt::Display for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}/{}/{}", self.boot, self.namespace, self.pid, self.start)
+        let Self { boot, namespace, process: Process { pid, start } } = self;
+        write!(f, "{boot}/{namespace}/{pid}/{start}")
     }
 }
 
@@ -51,9 +53,14 @@ impl FromStr for Owner {
     fn from_str(label: &str) -> Result<Self, ()> {
         let parts: Vec<_> = label.split('/').collect();
         let [boot, namespace, pid, start] = parts[..] else { return Err(()) };
-        let (boot, namespace) = (boot.to_owned(), namespace.to_owned());
-        Ok(Self { boot, namespace, pid: pid.parse().map_err(drop)?, start: start.parse().map_err(drop)? })
+        let process = Process { pid: pid.parse().map_err(drop)?, start: start.parse().map_err(drop)? };
+        Ok(Self { boot: boot.to_owned(), namespace: namespace.to_owned(), process })
     }
+}
+
+/// Seconds since 1970.
+pub(crate) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 fn boot() -> String {
@@ -66,15 +73,6 @@ fn namespace() -> String {
     link.to_string_lossy().chars().filter(char::is_ascii_digit).collect()
 }
 
-/// When the process of this pid started, unless it ended; a zombie has ended.
-fn start(pid: u32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let (_, after_name) = stat.rsplit_once(") ")?;
-    let mut fields = after_name.split(' ');
-    let state = fields.next()?;
-    if matches!(state, "Z" | "X") { None } else { fields.nth(18)?.parse().ok() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,11 +82,8 @@ mod tests {
         let this = Owner::this();
         assert_eq!(this.to_string().parse(), Ok(this.clone()));
         assert_eq!(this.life(), Life::Lives);
-        assert_eq!(
-            Owner { start: this.start + 1, ..this.clone() }.life(),
-            Life::Gone,
-            "the pid was taken again"
-        );
+        let process = Process { start: this.process.start + 1, ..this.process };
+        assert_eq!(Owner { process, ..this.clone() }.life(), Life::Gone, "the pid was taken again");
         assert_eq!(Owner { boot: "other".into(), ..this.clone() }.life(), Life::OutOfSight);
         assert_eq!(Owner { namespace: "7".into(), ..this }.life(), Life::OutOfSight);
     }

@@ -278,6 +278,22 @@ async fn programs_that_cannot_run_are_told_with_the_remedy() {
 }
 
 #[tokio::test]
+async fn a_program_that_is_built_anew_is_another() {
+    let directory = tempfile::tempdir().expect("a directory can be made");
+    let program = directory.path().join("node");
+    let deployer = LocalDeployer::default();
+    let plan = plan_of(program.to_str().expect("a path is text"), &[RUN, RUN], 18_080);
+    assert!(deployer.identity(&plan).await.expect_err("it is not built").what.contains("was not found"));
+    let mut identities = BTreeSet::new();
+    for build in ["/bin/true", "/bin/sh"] {
+        std::fs::copy(build, &program).expect("a program can be copied");
+        identities.insert(deployer.identity(&plan).await.expect("it is built"));
+        identities.insert(deployer.identity(&plan).await.expect("it is built"));
+    }
+    assert_eq!(identities.len(), 2, "{identities:?}");
+}
+
+#[tokio::test]
 async fn a_listener_on_all_addresses_is_told_with_its_owner() {
     let foreign = TcpListener::bind("0.0.0.0:0").expect("a free port can be had");
     let port = foreign.local_addr().expect("a listener has an address").port();

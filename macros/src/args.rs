@@ -72,11 +72,14 @@ impl ToTokens for Function {
     }
 }
 
-/// Reads the attribute and its item.
-pub(crate) fn parse(args: TokenStream, item: &TokenStream) -> Written {
+/// What `#[scenario]` is for.
+pub(crate) const SCENARIO: &str = "#[scenario] goes on an `async fn` with a body";
+
+/// Reads the attribute and its item, which is to be as `wanted`.
+pub(crate) fn parse(args: TokenStream, item: &TokenStream, wanted: &str) -> Written {
     let mut malformed = Vec::new();
     let args = list(args, &mut malformed);
-    let function = syn::parse2(item.clone()).map_err(|_| not_a_function(item));
+    let function = syn::parse2(item.clone()).map_err(|_| not_a_function(item, wanted));
     Written { args, function, malformed }
 }
 
@@ -175,7 +178,7 @@ pub(crate) fn path(expr: &Expr) -> Option<&Path> {
     }
 }
 
-fn not_a_function(item: &TokenStream) -> Error {
+fn not_a_function(item: &TokenStream, wanted: &str) -> Error {
     let (what, span) = match syn::parse2::<Item>(item.clone()) {
         Ok(Item::Struct(item)) => ("a struct", item.struct_token.span),
         Ok(Item::Enum(item)) => ("an enum", item.enum_token.span),
@@ -191,7 +194,7 @@ fn not_a_function(item: &TokenStream) -> Error {
             _ => ("this item", first(item)),
         },
     };
-    Error::new(span, format!("#[scenario] goes on an `async fn` with a body, not on {what}"))
+    Error::new(span, format!("{wanted}, not on {what}"))
 }
 
 /// The first word of an item that is none we know.

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use proc_macro2::{Span, TokenStream};
-use quote::{format_ident, quote, quote_spanned};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{Attribute, FnArg, Ident, Path, ReturnType, parse_quote};
+use syn::{Attribute, FnArg, Ident, Path, ReturnType, Signature, parse_quote};
 
 use crate::check::{Backend, Case, Counts, Settings, Wallets, Window};
 
@@ -71,7 +71,7 @@ pub(crate) fn lens() -> Attribute {
     parse_quote!(#[rust_analyzer::core::prelude::v1::test])
 }
 
-/// Calls the function so that a wrong argument or return type is told at the signature.
+/// Calls the function so that a wrong argument is told at the argument, and a wrong return type at that.
 fn call(case: &Case, run: &Ident, framework: &Ident) -> TokenStream {
     let signature = &case.function.sig;
     let function = &signature.ident;
@@ -82,14 +82,30 @@ fn call(case: &Case, run: &Ident, framework: &Ident) -> TokenStream {
             FnArg::Receiver(receiver) => receiver.span(),
         },
     );
-    let at_result = match &signature.output {
-        ReturnType::Default => at_argument,
-        ReturnType::Type(_, ty) => ty.span(),
-    };
     let mut body = function.clone();
     body.set_span(at_argument.resolved_at(function.span()));
-    let call = quote_spanned!(at_result=> call);
-    quote!(#framework::#call(#body, #run))
+    let call = call_at_output(signature, framework, "call", &quote!(#body, #run));
+    call_at_output(signature, framework, "outcome", &call)
+}
+
+/// A call that a compiler takes to be where the function's return type is: where its first and its last token are,
+/// since only a nightly one joins spans.
+pub(crate) fn call_at_output(
+    signature: &Signature,
+    framework: &Ident,
+    callee: &str,
+    arguments: &TokenStream,
+) -> TokenStream {
+    let output = match &signature.output {
+        ReturnType::Default => signature.ident.to_token_stream(),
+        ReturnType::Type(_, ty) => ty.to_token_stream(),
+    };
+    let mut spans = output.into_iter().map(|token| token.span().resolved_at(framework.span()));
+    let first = spans.next().unwrap_or_else(|| framework.span());
+    let last = spans.last().unwrap_or(first);
+    let (framework, callee) = (Ident::new(&framework.to_string(), first), Ident::new(callee, first));
+    let arguments = quote_spanned!(last=> (#arguments));
+    quote!(#framework::#callee #arguments)
 }
 
 fn args(settings: &Settings, framework: &Ident) -> TokenStream {

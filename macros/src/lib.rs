@@ -44,7 +44,7 @@ use proc_macro2::TokenStream;
 /// | `topology` | path of a `fn(TopologyBuilder) -> TopologyBuilder` | – | changes the topology: stakes, settings of single nodes |
 /// | `cluster` | `"shared"`, `"exclusive"`, `"fresh"` | by need | who may use the cluster besides: others meanwhile, others before and after, nobody |
 /// | `node_control` | flag | off | the scenario may stop, kill, pause and restart nodes |
-/// | `faults` | flag | off | the scenario may disturb the network |
+/// | `faults` | flag | off | the scenario may disturb the network; links are planned through a relay |
 /// | `seed` | integer | random, printed | drives everything random |
 /// | `timeout` | duration | window + 5 min | the longest time for body and window |
 /// | `until` | `"window"`, `"satisfied"` | `"window"` | when the run ends: with its window, or when all that is awaited holds |
@@ -127,34 +127,18 @@ use proc_macro2::TokenStream;
 /// ```
 ///
 /// `until = "satisfied"` ends a run as soon as every expectation that is awaited holds, at the latest with the
-/// window. What the run says then is that all held until then.
+/// window. What the run says then is that all held until then. Liveness holds when every node has grown by what the
+/// whole window demands, which is well before its end; transactions when all that are planned are included, which is
+/// not, as they are paced over the window.
 ///
 /// ```
-/// # use logos_scenario::{Failure, RunContext, prelude::*, wait};
+/// # use logos_scenario::expectation::condition::{eventually, height_at_least};
+/// # use logos_scenario::prelude::*;
 /// # use std::time::Duration;
-/// struct TenBlocks;
-///
-/// impl Expectation for TenBlocks {
-///     type Baseline = ();
-///
-///     fn name(&self) -> &str {
-///         "ten_blocks"
-///     }
-///
-///     async fn capture(&self, _: &RunContext) -> Result<(), Failure> {
-///         Ok(())
-///     }
-///
-///     async fn judge(&self, cx: &RunContext, (): ()) -> Result<(), Failure> {
-///         let mut changes = cx.feed().changes();
-///         while cx.feed().best_height() < 10 && changes.changed().await.is_ok() {}
-///         Ok(())
-///     }
-/// }
-///
 /// #[scenario(duration = "10m", until = "satisfied")]
 /// async fn ten_blocks(run: &mut Run) -> Result {
-///     run.with_expectation(TenBlocks);
+///     run.with_expectation(eventually("ten blocks", Duration::from_secs(300), height_at_least(10)));
+///     run.expect_consensus_liveness();
 ///     run.drive().await
 /// }
 /// ```
@@ -271,7 +255,7 @@ fn first_span(tokens: proc_macro::TokenStream) -> Option<proc_macro::Span> {
 
 /// The attribute on any token stream: the item, with either its registration or everything that is wrong.
 fn expanded(args: TokenStream, item: &TokenStream) -> TokenStream {
-    match check::check(args::parse(args, item)) {
+    match check::check(args::parse(args, item, args::SCENARIO)) {
         Ok(case) => expand::expand(&case),
         Err(error) => expand::with_errors(item, &error),
     }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::deployer::{Backend, Capabilities, Deployer};
 use crate::failure::Problem;
 use crate::run::Run;
@@ -9,7 +11,8 @@ use crate::scenario::{BuildError, Scenario, ScenarioBuilder, Until, Window};
 use crate::topology::{Consensus, Layout, TopologyBuilder};
 
 mod body;
-pub use body::{Body, BodyError, BodyFuture, ScenarioResult, WithRun, WithoutRun, call};
+pub(crate) use body::told;
+pub use body::{Body, BodyFuture, ScenarioResult, WithRun, WithoutRun, call, outcome};
 
 /// One `#[scenario]` function, as the attribute registers it.
 pub struct CaseDef {
@@ -131,7 +134,8 @@ pub struct Wallets {
 }
 
 /// Who may use a cluster besides one scenario.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Sharing {
     /// Others, at the same time.
     Shared,
@@ -169,8 +173,8 @@ impl<D: Deployer, F: FnOnce() -> D> OwnBackend<Made<D>> for F {
 }
 
 /// The backend of a path; what the attribute's expansion calls.
-pub fn own_backend<Marker>(named: impl OwnBackend<Marker>) -> Backend {
-    named.backend()
+pub fn own_backend<Marker, Named: OwnBackend<Marker>>(named: Named) -> Backend {
+    named.backend().at(std::any::type_name::<Named>())
 }
 
 inventory::collect!(CaseDef);
@@ -185,7 +189,7 @@ pub(crate) struct Case {
 }
 
 impl Case {
-    /// All cases of the registered functions, and everything that is wrong with them. The order is that of
+    /// All cases of the registered functions, and what is wrong with each of them. The order is that of
     /// their names. `main_crate` is left out of the names of its own cases.
     pub(crate) fn all(main_crate: &str, backends: &[Backend]) -> (Vec<(String, Self)>, Vec<Problem>) {
         let mut problems = Vec::new();
@@ -201,7 +205,6 @@ impl Case {
         let mut cases: Vec<_> = cases.into_iter().map(|case| (case.name(main_crate), case)).collect();
         cases.sort_by(|(one, _), (other, _)| one.cmp(other));
         problems.sort_by(|one, other| one.place().cmp(other.place()));
-        problems.extend(duplicates(&cases));
         (cases, problems)
     }
 
@@ -242,10 +245,6 @@ impl Case {
         self.def.location()
     }
 
-    pub(crate) fn nodes(&self) -> usize {
-        self.validators + self.executors
-    }
-
     /// The scenario before the body adds to it.
     pub(crate) fn scenario(&self, seed: u64) -> Result<Scenario, BuildError> {
         let args = &self.def.args;
@@ -277,6 +276,14 @@ impl Case {
         builder.build_base()
     }
 
+    /// For how long it watches the chain at most; a case that cannot be built takes no time.
+    pub(crate) fn length(&self) -> Duration {
+        let window = |scenario: Scenario| {
+            scenario.window().at_most(scenario.topology().consensus(), &scenario.growth())
+        };
+        self.scenario(0).map_or(Duration::ZERO, window)
+    }
+
     /// The longest time that body and window may take.
     pub(crate) fn timeout(&self, scenario: &Scenario) -> Duration {
         const BEYOND_WINDOW: Duration = Duration::from_secs(5 * 60);
@@ -293,6 +300,14 @@ pub(crate) fn path(main_crate: &str, module: &str, function: &str) -> String {
 }
 
 impl CaseBackend {
+    /// The deployer that the scenario names by itself.
+    pub(crate) fn own(&self) -> Option<Backend> {
+        match *self {
+            Self::Named(_) => None,
+            Self::Own(make) => Some(make()),
+        }
+    }
+
     /// The backend, or its name if it is none of these.
     fn among(&self, backends: &[Backend]) -> Result<Backend, &'static str> {
         match *self {
@@ -317,12 +332,14 @@ fn unknown_backend(def: &CaseDef, name: &str, backends: &[Backend]) -> Problem {
     )
 }
 
-/// Cases whose names are taken, each with both places.
-fn duplicates(cases: &[(String, Case)]) -> Vec<Problem> {
-    let same = cases.windows(2).filter(|pair| pair[0].0 == pair[1].0);
+/// Cases and tests whose names are taken, each with both places, from their names and places.
+pub(crate) fn duplicates<'a>(named: impl Iterator<Item = (&'a String, String)>) -> Vec<Problem> {
+    let mut named: Vec<_> = named.collect();
+    named.sort();
+    let same = named.windows(2).filter(|pair| pair[0].0 == pair[1].0);
     same.map(|pair| {
-        let places = format!("{} and {}", pair[0].1.location(), pair[1].1.location());
-        Problem::new(&pair[0].0, format!("two scenarios have this name: {places}"), "rename one of them")
+        let places = format!("{} and {}", pair[0].1, pair[1].1);
+        Problem::new(pair[0].0, format!("two functions have this name: {places}"), "rename one of them")
     })
     .collect()
 }
@@ -343,18 +360,19 @@ mod tests {
             column: 10,
             ignore: None,
             args: CaseArgs::DEFAULT,
-            body: |run| call(async || (), run),
+            body: |run| outcome(call(async || (), run)),
         };
         static DEFS: [CaseDef; 2] = [ONE, CaseDef { file: "tests/other.rs", line: 7, ..ONE }];
         let backend = Backend::new(FakeDeployer::default().named("local"));
         let cases = DEFS.iter().flat_map(|def| Case::of(def, &backend));
         let cases: Vec<_> = cases.map(|case| (case.name("suite"), case)).collect();
-        let told: Vec<_> = duplicates(&cases).iter().map(ToString::to_string).collect();
+        let named = || cases.iter().map(|(name, case)| (name, case.location()));
+        let told: Vec<_> = duplicates(named()).iter().map(ToString::to_string).collect();
         assert_eq!(
             told,
-            ["local::inner::twin: two scenarios have this name: tests/one.rs:3:10 and tests/other.rs:7:10; \
+            ["local::inner::twin: two functions have this name: tests/one.rs:3:10 and tests/other.rs:7:10; \
               rename one of them"]
         );
-        assert_eq!(duplicates(&cases[..1]).len(), 0);
+        assert_eq!(duplicates(named().take(1)).len(), 0);
     }
 }

@@ -1,10 +1,10 @@
 //! What a workload, an expectation or a test may see and do while a scenario runs.
 
 use std::any::{Any, TypeId};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use rand::SeedableRng;
@@ -13,14 +13,22 @@ use rand_chacha::ChaCha8Rng;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::deployer::{ClusterDescription, ClusterError, DynCluster, Log, LogPart, NodeEndpoints, NodeState};
+use crate::attach::Attachment;
+use crate::deployer::{
+    ClusterDescription, ClusterError, DynCluster, Log, LogPart, NodeEndpoints, NodeState, Usage,
+};
 use crate::expectation::bound::{FALSE_FAILURES, Growth};
-use crate::failure::{Failure, FailureClass};
+use crate::failure::{Details, Failure, FailureClass};
+use crate::faults::{Disturbing, Faults};
 use crate::feed::BlockFeed;
-use crate::node::{ClientError, NodeClient, NodeProgram, Note};
+use crate::node::{ChannelId, ClientError, NodeClient, NodeProgram, Note, Wallet};
 use crate::plan::Genesis;
-use crate::report::Journal;
-use crate::scenario::{Window, slots};
+use crate::pool::Calls;
+use crate::replay::Recording;
+use crate::report::{Journal, Phase};
+use crate::runner::NodeControl;
+use crate::scenario::{Outline, Window, slots};
+use crate::telemetry::Telemetry;
 use crate::topology::{Role, Topology};
 
 /// What a workload, an expectation or a test may see and do. Cheap to clone.
@@ -38,15 +46,31 @@ pub(crate) struct Inner {
     pub(crate) feed: BlockFeed,
     pub(crate) seed: u64,
     pub(crate) directory: PathBuf,
+    pub(crate) cluster_directory: PathBuf,
     pub(crate) clock: SlotClock,
     pub(crate) accounts: Arc<Accounts>,
+    pub(crate) lease: u64,
     pub(crate) wallets: Option<usize>,
+    /// Names of the workloads.
+    pub(crate) workloads: Vec<String>,
+    /// Tells this run from the other runs of its lease.
+    pub(crate) number: u64,
+    /// Whether the scenario may control nodes.
+    pub(crate) controls_nodes: bool,
+    /// Whether the scenario may disturb the network.
+    pub(crate) disturbs: bool,
+    pub(crate) disturbing: Arc<Disturbing>,
     pub(crate) stage: watch::Sender<Stage>,
-    pub(crate) cut_short: AtomicBool,
+    pub(crate) cut_short: watch::Sender<bool>,
+    /// Names of the expectations that hold and go on judging.
+    pub(crate) satisfied: watch::Sender<BTreeSet<String>>,
     pub(crate) states: Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
     pub(crate) pending: Mutex<Vec<Pending>>,
     pub(crate) sections: Mutex<BTreeMap<String, serde_json::Value>>,
     pub(crate) journal: Arc<Journal>,
+    pub(crate) telemetry: Telemetry,
+    /// What is played, where this run is over.
+    pub(crate) recording: Option<Arc<Recording>>,
 }
 
 type Pending = Box<dyn Fn() -> usize + Send + Sync>;
@@ -104,10 +128,102 @@ impl RunContext {
         &self.0.accounts
     }
 
+    /// The number of this run's lease: no other lease of its cluster has it. Names that must be unique on the
+    /// cluster, such as those of channels, are made of it.
+    #[must_use]
+    pub fn lease(&self) -> u64 {
+        self.0.lease
+    }
+
     /// The number of accounts, where the scenario gives it.
     #[must_use]
     pub fn wallets(&self) -> Option<usize> {
         self.0.wallets
+    }
+
+    /// The id of one of this run's channels, which no other run on the cluster ever has: `chn_wrkd`, the number of
+    /// the lease, that of the run in it, and the channel's own.
+    #[must_use]
+    pub fn channel(&self, index: usize) -> ChannelId {
+        let mut id = [0; 32];
+        id[..8].copy_from_slice(b"chn_wrkd");
+        id[8..16].copy_from_slice(&self.0.lease.to_be_bytes());
+        id[16..24].copy_from_slice(&self.0.number.to_be_bytes());
+        id[24..].copy_from_slice(&(index as u64).to_be_bytes());
+        ChannelId(id)
+    }
+
+    /// Where the nodes' metrics can be asked for.
+    #[must_use]
+    pub fn telemetry(&self) -> &Telemetry {
+        &self.0.telemetry
+    }
+
+    /// What a node's process uses of the machine; `None` where it does not run.
+    ///
+    /// # Errors
+    ///
+    /// There is no such node, or the backend lacks the capability `usage`.
+    pub async fn node_usage(&self, node: &str) -> Result<Option<Usage>, ClusterError> {
+        self.0.cluster.usage(node).await
+    }
+
+    /// What can be done to the nodes.
+    ///
+    /// # Errors
+    ///
+    /// The scenario does not declare `node_control`.
+    pub fn control(&self) -> Result<NodeControl, Failure> {
+        if self.0.controls_nodes {
+            return Ok(NodeControl::new(Arc::clone(&self.0.cluster)));
+        }
+        Err(Failure::new(FailureClass::Test, "node control")
+            .expected("a scenario that declares that it controls nodes")
+            .seen("it does not")
+            .try_next("write `#[scenario(node_control)]`, or `.enable_node_control()` by hand"))
+    }
+
+    /// What can be done to the network between the nodes.
+    ///
+    /// # Errors
+    ///
+    /// The scenario does not declare `faults`.
+    pub fn faults(&self) -> Result<Faults, Failure> {
+        let Inner { cluster, clients, topology, disturbing, journal, .. } = &*self.0;
+        if self.0.disturbs {
+            return Ok(Faults::new(
+                Arc::clone(cluster),
+                clients.clone(),
+                topology.clone(),
+                Arc::clone(disturbing),
+                Arc::clone(journal),
+            )
+            .past(self.0.recording.is_some()));
+        }
+        Err(Failure::new(FailureClass::Test, "faults")
+            .expected("a scenario that declares that it disturbs the network")
+            .seen("it does not")
+            .because("only then its links are planned through a relay")
+            .try_next("write `#[scenario(faults)]`, or `.enable_faults()` by hand"))
+    }
+
+    pub(crate) fn disturbing(&self) -> &Disturbing {
+        &self.0.disturbing
+    }
+
+    /// What was known of the run before it began.
+    #[must_use]
+    pub fn outline(&self) -> Outline<'_> {
+        Outline {
+            topology: &self.0.topology,
+            window: self.0.window,
+            wallets: self.0.wallets,
+            growth: self.growth(),
+            keeps_data: self.0.program.data().is_some(),
+            has_wallet: self.0.program.wallet().is_some(),
+            workloads: self.0.workloads.iter().map(String::as_str).collect(),
+            has_metrics: self.0.telemetry.prometheus().is_some(),
+        }
     }
 
     /// For how long the chain is watched.
@@ -128,16 +244,22 @@ impl RunContext {
         self.0.topology.consensus().block_interval()
     }
 
-    /// How fast a healthy chain of this topology is sure to grow.
+    /// How fast a healthy chain of this topology is sure to grow before late nodes join it.
     #[must_use]
     pub fn growth(&self) -> Growth {
-        Growth::of(self.0.topology.consensus(), self.0.program.message_delay(&self.0.topology))
+        Growth::at_start(&self.0.topology, self.0.program.message_delay(&self.0.topology))
     }
 
     /// The same with only a share of the stake online.
     #[must_use]
     pub fn growth_online(&self, share: f64) -> Growth {
         let delay = self.0.program.message_delay(&self.0.topology);
+        Growth::online(self.0.topology.consensus(), delay, share)
+    }
+
+    /// The same where messages take longer by `delay`.
+    pub(crate) fn growth_disturbed(&self, share: f64, delay: Duration) -> Growth {
+        let delay = self.0.program.message_delay(&self.0.topology) + delay;
         Growth::online(self.0.topology.consensus(), delay, share)
     }
 
@@ -149,11 +271,18 @@ impl RunContext {
         slots(self.topology().consensus().slot, self.growth().slots_for(BLOCKS, FALSE_FAILURES) + 1)
     }
 
+    /// When the window began; `None` before the drive and after it.
+    pub(crate) fn began(&self) -> Option<Instant> {
+        match *self.0.stage.borrow() {
+            Stage::Drive(since) => Some(since),
+            Stage::Capture | Stage::Settle | Stage::Settled => None,
+        }
+    }
+
     /// When the window ends at the latest; `None` before the drive.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        let Stage::Drive(since) = *self.0.stage.borrow() else { return None };
-        Some(since + self.0.window.at_most(self.0.topology.consensus(), &self.growth()))
+        Some(self.began()? + self.0.window.at_most(self.0.topology.consensus(), &self.growth()))
     }
 
     /// The clock by which the chain counts its slots.
@@ -177,14 +306,52 @@ impl RunContext {
         let _ = self.0.stage.subscribe().wait_for(|now| *now >= stage).await;
     }
 
-    /// Whether the run ended before its window did, because something failed for certain.
+    /// Completes when the run is given up before its window ended: something failed for certain, or nobody waits
+    /// for its end any more. Workloads are ended then all the same; this is for what they or the test started
+    /// beside them.
+    pub async fn cancelled(&self) {
+        // The sender lives as long as this context.
+        let _ = self.0.cut_short.subscribe().wait_for(|cut_short| *cut_short).await;
+    }
+
+    /// Whether the run ended before its window did, because something failed for certain, or nobody waits for its
+    /// end any more.
     #[must_use]
     pub fn was_cut_short(&self) -> bool {
-        self.0.cut_short.load(Ordering::Relaxed)
+        *self.0.cut_short.borrow()
+    }
+
+    /// The run that is played again, where this is no run that lives.
+    pub(crate) fn recording(&self) -> Option<&Arc<Recording>> {
+        self.0.recording.as_ref()
+    }
+
+    /// Completes when a run that is played again comes to a phase of this drive; never in one that lives.
+    pub(crate) async fn replayed_to(&self, phase: Phase) {
+        match &self.0.recording {
+            Some(recording) => recording.reached(self.0.number, phase).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Which drive of its run this is, from 0.
+    pub(crate) fn number(&self) -> u64 {
+        self.0.number
     }
 
     pub(crate) fn cut_short(&self) {
-        self.0.cut_short.store(true, Ordering::Relaxed);
+        self.0.cut_short.send_replace(true);
+    }
+
+    /// Says that an expectation holds by now, though it goes on judging: a run that ends when all that is awaited
+    /// holds need not go on for its sake.
+    pub fn satisfied(&self, expectation: &str) {
+        self.0.satisfied.send_if_modified(|names| names.insert(expectation.to_owned()));
+    }
+
+    /// The expectations of which [`satisfied`](Self::satisfied) told, and those to come.
+    pub(crate) fn all_satisfied(&self) -> watch::Receiver<BTreeSet<String>> {
+        self.0.satisfied.subscribe()
     }
 
     /// The stages to come.
@@ -208,7 +375,13 @@ impl RunContext {
         derived(self.0.seed, stream)
     }
 
-    /// The run's directory: logs, configurations and the report.
+    /// Where the logs and configurations of the cluster's nodes are.
+    #[must_use]
+    pub fn cluster_directory(&self) -> &Path {
+        &self.0.cluster_directory
+    }
+
+    /// The run's directory: its report, and what its workloads write.
     #[must_use]
     pub fn directory(&self) -> &Path {
         &self.0.directory
@@ -223,6 +396,11 @@ impl RunContext {
     /// Puts a line into the run's `events.jsonl`: what happened, and what there is to say of it.
     pub fn record(&self, event: &str, details: &impl serde::Serialize) {
         self.0.journal.event(event, details);
+    }
+
+    /// A moment as the run's files tell it: seconds since the run began.
+    pub(crate) fn second_of(&self, moment: Instant) -> f64 {
+        self.0.journal.second_of(moment)
     }
 
     /// Puts a section into the run's `report.json`, in place of an earlier one of that name.
@@ -325,6 +503,16 @@ impl SlotClock {
         Self { start: Instant::now().checked_sub(running).unwrap_or_else(Instant::now), slot }
     }
 
+    /// Of slots that began to be counted at `start`.
+    pub(crate) fn from(start: Instant, slot: Duration) -> Self {
+        Self { start, slot }
+    }
+
+    /// When slot 0 began.
+    pub(crate) fn start(&self) -> Instant {
+        self.start
+    }
+
     /// The slot that runs now.
     #[must_use]
     pub fn now(&self) -> u64 {
@@ -422,31 +610,143 @@ pub struct Account {
 /// Funded accounts, each handed out once.
 #[derive(Debug)]
 pub struct Accounts {
-    total: usize,
-    free: Mutex<Vec<Account>>,
+    notes: Notes,
+    seed: u64,
+    source: Source,
+}
+
+/// The notes of genesis, by the numbers of their accounts; made when they are asked for, since a thousand keys take
+/// their time.
+pub(crate) struct Notes {
+    program: Arc<dyn NodeProgram>,
+    genesis: Genesis,
+    made: OnceLock<Vec<Note>>,
+}
+
+impl std::fmt::Debug for Notes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Notes of {} accounts", self.genesis.accounts.len())
+    }
+}
+
+impl Notes {
+    pub(crate) fn new(program: Arc<dyn NodeProgram>, genesis: Genesis) -> Self {
+        Self { program, genesis, made: OnceLock::new() }
+    }
+
+    fn get(&self) -> &[Note] {
+        let notes = |wallet: &dyn Wallet| wallet.genesis_notes(&self.genesis);
+        self.made.get_or_init(|| self.program.wallet().map(notes).unwrap_or_default())
+    }
+}
+
+/// Where accounts come from.
+#[derive(Debug)]
+enum Source {
+    /// These are one user's own.
+    Own { all: Range<usize>, free: Mutex<Option<Vec<Account>>> },
+    /// They are drawn from those that nobody else who uses the cluster ever had.
+    Shared(Arc<Calls>),
+    /// They are taken from this file, which tells of a cluster that is there already.
+    Attached(PathBuf),
 }
 
 impl Accounts {
-    pub(crate) fn new(genesis_notes: Vec<Note>, seed: u64) -> Self {
-        let account = |(number, note)| Account { number, note };
-        let mut free: Vec<_> = genesis_notes.into_iter().enumerate().map(account).collect();
-        free.shuffle(&mut derived(seed, "accounts"));
-        Self { total: free.len(), free: Mutex::new(free) }
+    /// These accounts of genesis, for one user.
+    pub(crate) fn own(notes: Notes, all: Range<usize>, seed: u64) -> Self {
+        Self { notes, seed, source: Source::Own { all, free: Mutex::default() } }
     }
 
-    /// Takes `count` accounts that nobody else has.
+    /// Accounts of genesis as a lease gets them.
+    pub(crate) fn shared(notes: Notes, calls: Arc<Calls>, seed: u64) -> Self {
+        Self { notes, seed, source: Source::Shared(calls) }
+    }
+
+    /// Accounts of a cluster that is there already, of which this file tells; so many of them at once, if that is said.
     ///
     /// # Errors
     ///
     /// There are not that many left.
-    pub fn draw(&self, count: usize) -> Result<Vec<Account>, Failure> {
-        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = free.len().checked_sub(count).ok_or_else(|| {
-            Failure::new(FailureClass::Test, "accounts")
-                .expected(format!("{count} accounts that nobody uses yet"))
-                .seen(format!("{} of {} are left", free.len(), self.total))
-                .try_next(format!("give the scenario `wallets({})` or more", self.total + count))
-        })?;
-        Ok(free.split_off(left))
+    pub(crate) fn attached(
+        notes: Notes,
+        file: PathBuf,
+        wallets: Option<usize>,
+        seed: u64,
+    ) -> Result<Self, Failure> {
+        let Some(count) = wallets else { return Ok(Self { notes, seed, source: Source::Attached(file) }) };
+        let all = drawn(Attachment::draw(&file, count), count, notes.genesis.accounts.len())?;
+        Ok(Self::own(notes, all, seed))
     }
+
+    /// The seed says in which order accounts are used.
+    fn shuffled(&self, numbers: Range<usize>) -> Vec<Account> {
+        let notes = self.notes.get();
+        let account = |number: usize| Some(Account { number, note: notes.get(number)?.clone() });
+        let mut accounts: Vec<_> = numbers.filter_map(account).collect();
+        accounts.shuffle(&mut derived(self.seed, "accounts"));
+        accounts
+    }
+
+    /// Whether a failure says only that there were too few, by itself or in the words of a body that handed it on.
+    pub(crate) fn are_lacked(failure: &Failure) -> bool {
+        let Details { expected, seen, .. } = &*failure.details;
+        expected.iter().chain(seen).any(|text| text.contains(WANTED))
+    }
+
+    /// Takes `count` accounts that nobody else has, and nobody else ever gets.
+    ///
+    /// # Errors
+    ///
+    /// There are not that many left, the node program has no wallet, or the cluster is gone.
+    pub async fn draw(&self, count: usize) -> Result<Vec<Account>, Failure> {
+        if self.notes.program.wallet().is_none() {
+            return Err(Failure::new(FailureClass::Test, "accounts")
+                .expected("a node program that has accounts")
+                .seen("it has no wallet")
+                .try_next("implement `NodeProgram::wallet`"));
+        }
+        match &self.source {
+            Source::Own { all, free } => {
+                let mut free = free.lock().unwrap_or_else(PoisonError::into_inner);
+                let free = free.get_or_insert_with(|| self.shuffled(all.clone()));
+                match free.len().checked_sub(count) {
+                    Some(left) => Ok(free.split_off(left)),
+                    None => Err(too_few(count, free.len(), all.len())),
+                }
+            }
+            Source::Shared(calls) => {
+                let total = self.notes.genesis.accounts.len();
+                Ok(self.shuffled(drawn(calls.draw(count, total).await, count, total)?))
+            }
+            Source::Attached(file) => {
+                let total = self.notes.genesis.accounts.len();
+                Ok(self.shuffled(drawn(Attachment::draw(file, count), count, total)?))
+            }
+        }
+    }
+}
+
+/// What is wanted where there are too few.
+const WANTED: &str = "accounts that nobody uses yet";
+
+/// The numbers of `count` accounts that were drawn of a `total`, or why they were not.
+fn drawn<E: std::fmt::Display>(
+    drawn: Result<Result<Range<usize>, usize>, E>,
+    count: usize,
+    total: usize,
+) -> Result<Range<usize>, Failure> {
+    match drawn {
+        Ok(Ok(numbers)) => Ok(numbers),
+        Ok(Err(left)) => Err(too_few(count, left, total)),
+        Err(error) => Err(Failure::new(FailureClass::Infrastructure, "accounts")
+            .expected(format!("{count} accounts of the cluster"))
+            .seen(error.to_string())),
+    }
+}
+
+fn too_few(wanted: usize, left: usize, total: usize) -> Failure {
+    Failure::new(FailureClass::Test, "accounts")
+        .expected(format!("{wanted} {WANTED}"))
+        .seen(format!("{left} of {total} are left"))
+        .try_next(format!("give the scenario `wallets({})` or more", total - left + wanted))
 }

@@ -9,14 +9,14 @@ use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{Failure, FailureClass};
+use crate::faults::{LinkState, NetworkFault};
 use crate::node::{HttpTransport, Transport};
 use crate::plan::{Binding, Bindings, Plan, PlannedNode, PlannedPort, Protocol};
-use crate::run::Place;
 use crate::runner::Runner;
 use crate::scenario::Scenario;
 use crate::topology::Role;
@@ -38,6 +38,7 @@ pub(crate) use erased::{BoxFuture, DynCluster, DynDeployer};
 ///    process ends.
 /// 6. `sweep` removes what has no living owner, and nothing else.
 /// 7. `capabilities` are true: what they name works, and what they lack is refused.
+/// 8. `identity` is the same as long as the same would be run, and another when it would not.
 pub trait Deployer: Send + Sync + 'static {
     /// What a plan becomes.
     type Cluster: Cluster;
@@ -50,6 +51,18 @@ pub trait Deployer: Send + Sync + 'static {
         Capabilities::default()
     }
 
+    /// What its clusters depend on besides their plans, such as the environment's settings: programs in which
+    /// it differs share no clusters. By default nothing.
+    fn settings(&self) -> String {
+        String::new()
+    }
+
+    /// Whether its clusters live in the memory of the process that makes them, so that no other can reach them. By
+    /// default they do not, and are kept by a process of their own for all that use them.
+    fn in_memory(&self) -> bool {
+        false
+    }
+
     /// Whether this machine can run clusters of this backend at all; by default any can.
     ///
     /// # Errors
@@ -57,6 +70,17 @@ pub trait Deployer: Send + Sync + 'static {
     /// Says what is missing and how to get it.
     fn available(&self) -> impl Future<Output = Result<(), Unavailable>> + Send {
         async { Ok(()) }
+    }
+
+    /// What the nodes of a plan would run, by its content: another text as soon as a program or an image is
+    /// built anew. By default nothing is known of it.
+    ///
+    /// # Errors
+    ///
+    /// What is not there to be run, as [`provision`](Self::provision) would say.
+    fn identity(&self, plan: &Plan) -> impl Future<Output = Result<String, DeployError>> + Send {
+        let _ = plan;
+        async { Ok(String::new()) }
     }
 
     /// Makes the cluster of a plan.
@@ -80,9 +104,11 @@ pub trait Deployer: Send + Sync + 'static {
         async { Ok(Vec::new()) }
     }
 
-    /// Deploys the cluster of a scenario and waits until it is ready to be used.
+    /// Deploys the cluster of a scenario and waits until it is ready to be used. Says on stderr which seed it has
+    /// and where its files are.
     ///
-    /// The cluster lives until [`Runner::teardown`], or until the runner is dropped.
+    /// The cluster lives until [`Runner::teardown`], or until the runner is dropped. It has no part in
+    /// `SCENARIO_MAX_NODES`: whoever has one cluster and makes another would wait for himself.
     ///
     /// # Errors
     ///
@@ -94,10 +120,7 @@ pub trait Deployer: Send + Sync + 'static {
     where
         Self: Sized,
     {
-        async move {
-            let place = Place::by_hand().map_err(Failure::from)?;
-            Runner::deploy(self, scenario, &place, None).await
-        }
+        Runner::deploy(self, scenario)
     }
 }
 
@@ -119,6 +142,11 @@ pub trait Deployer: Send + Sync + 'static {
 /// 8. A cluster that is dropped without it ends its nodes all the same, within ten seconds.
 /// 9. Every argument and result is plain data that survives JSON, since a cluster may live in another
 ///    process than its users.
+/// 10. `usage` tells what a running node uses: memory that it holds, and processor time that only grows until the
+///     node is started anew. Of a node that does not run it tells nothing.
+/// 11. `disturb` shapes the links of a [relayed](Plan::relayed) plan as the given faults say, and all others not at
+///     all; when it returns, what is sent from then on is treated so. Nodes that are cut off answer this process all
+///     the same. Nothing leads around a link, and `links` tells what passed each since it was shaped last.
 pub trait Cluster: Send + Sync + 'static {
     /// What the cluster is made of.
     fn description(&self) -> &ClusterDescription;
@@ -137,8 +165,28 @@ pub trait Cluster: Send + Sync + 'static {
         async { Err(refused) }
     }
 
+    /// Lets these network faults be in force, and no others: none heals all. By default that is refused, as befits a
+    /// backend without the capability.
+    fn disturb(&self, faults: Vec<NetworkFault>) -> impl Future<Output = Result<(), ClusterError>> + Send {
+        let _ = faults;
+        async { Err(ClusterError::no_relay()) }
+    }
+
+    /// What is seen of every link, in both directions; by default there is none to be seen.
+    fn links(&self) -> impl Future<Output = Result<Vec<LinkState>, ClusterError>> + Send {
+        async { Err(ClusterError::no_relay()) }
+    }
+
     /// Reads a part of a node's log: stdout and stderr, in the order in which they were written.
     fn logs(&self, node: &str, part: LogPart) -> impl Future<Output = Result<Log, ClusterError>> + Send;
+
+    /// What a node's process uses of the machine; `None` where it does not run. By default that is refused, as befits
+    /// a backend without the capability.
+    fn usage(&self, node: &str) -> impl Future<Output = Result<Option<Usage>, ClusterError>> + Send {
+        let what = "is not measured: this backend cannot tell what its nodes use".to_owned();
+        let refused = ClusterError { subject: node.to_owned(), what };
+        async { Err(refused) }
+    }
 
     /// Ends all nodes and removes everything but their logs.
     fn teardown(&self) -> impl Future<Output = Result<(), ClusterError>> + Send;
@@ -159,8 +207,12 @@ pub struct Capabilities {
     pub pause: bool,
     /// Nodes can be isolated from the others and rejoin them.
     pub isolate: bool,
-    /// Traffic between nodes can be disturbed.
+    /// Links between nodes can be cut.
     pub network_faults: bool,
+    /// What nodes use of the machine can be told.
+    pub usage: bool,
+    /// Links between nodes can be slow, narrow, or lose what they carry.
+    pub shaping: bool,
 }
 
 impl Capabilities {
@@ -172,6 +224,8 @@ impl Capabilities {
             pause: self.pause || other.pause,
             isolate: self.isolate || other.isolate,
             network_faults: self.network_faults || other.network_faults,
+            usage: self.usage || other.usage,
+            shaping: self.shaping || other.shaping,
         }
     }
 
@@ -183,6 +237,8 @@ impl Capabilities {
             ("pause", needed.pause, self.pause),
             ("isolate", needed.isolate, self.isolate),
             ("network_faults", needed.network_faults, self.network_faults),
+            ("usage", needed.usage, self.usage),
+            ("shaping", needed.shaping, self.shaping),
         ]
         .into_iter()
         .filter_map(|(name, needed, given)| (needed && !given).then_some(name))
@@ -197,6 +253,22 @@ pub struct Placement {
     pub directory: PathBuf,
     /// Labels, among them `invocation`.
     pub labels: BTreeMap<String, String>,
+}
+
+impl Placement {
+    /// The file in a cluster's directory that names what others had left, a line each.
+    pub(crate) const SWEPT: &str = "swept.txt";
+
+    /// Notes what was [swept](Deployer::sweep) before this cluster was made, for the page of its invocation.
+    pub fn swept(&self, removed: &[String]) {
+        if removed.is_empty() {
+            return;
+        }
+        let lines: String = removed.iter().map(|cluster| format!("{cluster}\n")).collect();
+        if let Err(error) = std::fs::write(self.directory.join(Self::SWEPT), lines) {
+            tracing::warn!("{} cannot say what was swept: {error}", self.directory.display());
+        }
+    }
 }
 
 /// What a cluster is made of.
@@ -244,6 +316,9 @@ pub struct States {
     pub version: u64,
     /// In the plan's order.
     pub nodes: Vec<NodeState>,
+    /// What the cluster has lost besides nodes, and cannot go on without: its relay, and how that ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broken: Option<String>,
 }
 
 /// One node's state.
@@ -283,6 +358,15 @@ impl fmt::Display for NodeStatus {
             Self::Exited(how) => write!(f, "ended by itself with {how}"),
         }
     }
+}
+
+/// What a node's process uses of the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Bytes of memory that it holds.
+    pub memory: u64,
+    /// Processor time that it had since it was started, of all cores together.
+    pub processor: Duration,
 }
 
 /// Something that can be done to a node.
@@ -451,6 +535,15 @@ impl ClusterError {
         let names = Vec::from_iter(there_are).join(", ");
         Self { subject: name.to_owned(), what: format!("there is no such node; there are {names}") }
     }
+
+    /// The links between nodes are their own.
+    #[must_use]
+    pub fn no_relay() -> Self {
+        Self {
+            subject: "cluster".to_owned(),
+            what: "its links lead through no relay, since it was planned without faults".to_owned(),
+        }
+    }
 }
 
 /// Something a cluster could not do.
@@ -461,4 +554,30 @@ pub struct ClusterError {
     pub subject: String,
     /// What was wrong.
     pub what: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(text: &[u8], part: LogPart) -> (String, u64) {
+        let Log { text, end } = Log::part(text, part);
+        (text, end)
+    }
+
+    #[test]
+    fn parts_of_a_log_go_on_where_the_last_ended() {
+        assert_eq!(part(b"one\ntwo\n", LogPart::From(0)), ("one\ntwo\n".to_owned(), 8));
+        assert_eq!(part(b"one\ntwo\n", LogPart::From(4)), ("two\n".to_owned(), 8));
+        assert_eq!(part(b"one\ntwo\nthree", LogPart::Last(2)), ("two\nthree".to_owned(), 13));
+        assert_eq!(part(b"one", LogPart::Last(5)), ("one".to_owned(), 3));
+    }
+
+    #[test]
+    fn half_a_character_is_left_for_the_next_part() {
+        let text = "blöck".as_bytes();
+        assert_eq!(part(&text[..3], LogPart::From(0)), ("bl".to_owned(), 2));
+        assert_eq!(part(text, LogPart::From(2)), ("öck".to_owned(), 6));
+        assert_eq!(part(b"a\xffb", LogPart::From(0)).0, "a\u{fffd}b");
+    }
 }

@@ -1,11 +1,16 @@
 //! The runtime's settings, read once from the environment. No other file of this crate reads it.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use reqwest::Url;
 use tracing_subscriber::EnvFilter;
 
 use crate::failure::Problem;
+use crate::harness::github::GitHub;
+use crate::report::mask;
 
 /// One line of the settings table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,12 +28,32 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "SCENARIO_MAX_NODES",
         default: "10 × cores",
-        meaning: "nodes alive at once over all clusters of the run",
+        meaning: "nodes alive at once over all clusters of the run's cases, but for those made by hand",
     },
     Setting {
         name: "SCENARIO_REQUIRE",
         default: "none",
         meaning: "backends, separated by commas, whose absence is a failure and not a skip",
+    },
+    Setting {
+        name: "SCENARIO_LINGER",
+        default: "0s",
+        meaning: "how long an unused cluster stays for the next run: `10m`",
+    },
+    Setting {
+        name: "SCENARIO_ISOLATE",
+        default: "on",
+        meaning: "run a case that failed on a shared cluster once more on one of its own, to tell whether it fails alone",
+    },
+    Setting {
+        name: "SCENARIO_KEEP",
+        default: "none",
+        meaning: "which cases' clusters stay for an hour, to be looked at: of `none`, `failed` or `all`",
+    },
+    Setting {
+        name: "SCENARIO_ATTACH",
+        default: "none",
+        meaning: "run cases on a cluster that is there already: the `attach.json` of one that `SCENARIO_KEEP` kept",
     },
     Setting { name: "SCENARIO_SEED", default: "random, printed", meaning: "seed of every run" },
     Setting {
@@ -49,7 +74,22 @@ pub const SETTINGS: &[Setting] = &[
     Setting { name: "RUST_TEST_NOCAPTURE", default: "off", meaning: "as `--no-capture`" },
     Setting { name: "RUST_TEST_SHUFFLE", default: "off", meaning: "as `--shuffle`" },
     Setting { name: "RUST_TEST_SHUFFLE_SEED", default: "random, printed", meaning: "as `--shuffle-seed`" },
+    Setting {
+        name: "GITHUB_ACTIONS",
+        default: "off",
+        meaning: "set by GitHub: failures are annotations at their scenario's line, and lines of `GITHUB_STEP_SUMMARY`",
+    },
+    Setting {
+        name: "NOMOS_METRICS_QUERY_URL",
+        default: "none",
+        meaning: "base URL of the Prometheus that has the nodes' metrics",
+    },
     Setting { name: "SLOW_TEST_ENV", default: "off", meaning: "doubles every timeout" },
+    Setting {
+        name: "TESTNET_PRINT_ENDPOINTS",
+        default: "off",
+        meaning: "prints where the nodes of each cluster answer, in lines that begin with `TESTNET_ENDPOINTS`",
+    },
 ];
 
 /// The backends that can be required, whether this build has them or not.
@@ -60,13 +100,44 @@ const BACKENDS: [&str; 3] = ["local", "compose", "k8s"];
 pub struct Settings {
     pub(crate) max_nodes: usize,
     pub(crate) require: Vec<String>,
+    pub(crate) linger: Duration,
+    pub(crate) isolate: bool,
+    pub(crate) keep: Keep,
+    /// Tells of a cluster that is there already.
+    pub(crate) attach: Option<PathBuf>,
+    /// The user's own folder for sockets.
+    pub(crate) runtime_dir: Option<PathBuf>,
     pub(crate) seed: Option<u64>,
     pub(crate) slow: bool,
+    pub(crate) print_endpoints: bool,
+    pub(crate) metrics_query_url: Option<Url>,
     pub(crate) tags: Tags,
     pub(crate) log: String,
     pub(crate) libtest: Libtest,
     /// Set by nextest: one per invocation, and which attempt of the test this is.
     pub(crate) nextest: Option<Nextest>,
+    /// In a workflow of GitHub's.
+    pub(crate) github: Option<GitHub>,
+}
+
+/// Which cases' clusters stay to be looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Keep {
+    #[default]
+    None,
+    Failed,
+    All,
+}
+
+impl Keep {
+    /// Whether the cluster of a case that passed, or did not, stays.
+    pub(crate) fn wants(self, passed: bool) -> bool {
+        match self {
+            Self::None => false,
+            Self::Failed => !passed,
+            Self::All => true,
+        }
+    }
 }
 
 /// Which cases are chosen by their tags.
@@ -174,13 +245,48 @@ impl Settings {
                 Err(_) => bad("SCENARIO_SEED", &value, "an integer from 0 to 2^64 - 1", "try 1"),
             }
         }
-        let slow = match get("SLOW_TEST_ENV") {
-            None => false,
+        let mut on_or_off = |name: &str, default: bool| match get(name) {
+            None => default,
             Some(value) => flag(&value).unwrap_or_else(|| {
-                bad("SLOW_TEST_ENV", &value, "1/true/yes/on or 0/false/no/off", "try true");
-                false
+                bad(name, &value, "1/true/yes/on or 0/false/no/off", "try true");
+                default
             }),
         };
+        let slow = on_or_off("SLOW_TEST_ENV", false);
+        let isolate = on_or_off("SCENARIO_ISOLATE", true);
+        let print_endpoints = on_or_off("TESTNET_PRINT_ENDPOINTS", false);
+        let mut linger = Duration::ZERO;
+        if let Some(value) = get("SCENARIO_LINGER").filter(|value| value != "0") {
+            match humantime::parse_duration(&value) {
+                Ok(time) => linger = time,
+                Err(error) => bad("SCENARIO_LINGER", &value, &format!("a time ({error})"), "try 10m"),
+            }
+        }
+        let mut metrics_query_url = None;
+        if let Some(value) = get("NOMOS_METRICS_QUERY_URL") {
+            match http_url(&value) {
+                Ok(url) => metrics_query_url = Some(url),
+                Err(expected) => bad("NOMOS_METRICS_QUERY_URL", &value, &expected, METRICS_URL),
+            }
+        }
+        let mut keep = Keep::None;
+        if let Some(value) = get("SCENARIO_KEEP") {
+            match value.as_str() {
+                "none" => {}
+                "failed" => keep = Keep::Failed,
+                "all" => keep = Keep::All,
+                _ => bad("SCENARIO_KEEP", &value, "none, failed or all", "try failed"),
+            }
+        }
+        let attach = get("SCENARIO_ATTACH").map(PathBuf::from);
+        if let Some(path) = attach.as_ref().filter(|path| !path.is_file()) {
+            bad(
+                "SCENARIO_ATTACH",
+                &path.display().to_string(),
+                "a file",
+                "name the one in SCENARIO_KEEP's message",
+            );
+        }
         let mut tags = Tags::default();
         if let Some(value) = get("SCENARIO_TAGS") {
             match Tags::parse(&value) {
@@ -224,9 +330,49 @@ impl Settings {
             run,
             attempt: get("NEXTEST_ATTEMPT").and_then(|attempt| attempt.parse().ok()).unwrap_or(1),
         });
-        let settings = Self { max_nodes, require, seed, slow, tags, log, libtest, nextest };
+        let github = get("GITHUB_ACTIONS")
+            .filter(|value| value == "true")
+            .map(|_| GitHub { summary: get("GITHUB_STEP_SUMMARY").map(PathBuf::from) });
+        let runtime_dir = get("XDG_RUNTIME_DIR").map(PathBuf::from);
+        let settings = Self {
+            max_nodes,
+            require,
+            linger,
+            isolate,
+            keep,
+            attach,
+            runtime_dir,
+            seed,
+            slow,
+            print_endpoints,
+            metrics_query_url,
+            tags,
+            log,
+            libtest,
+            nextest,
+            github,
+        };
         if problems.is_empty() { Ok(settings) } else { Err(problems) }
     }
+}
+
+/// The machine, the program, and those of the variables that anything of a run may depend on, without secrets.
+pub(crate) fn surroundings() -> BTreeMap<String, String> {
+    const PREFIXES: [&str; 5] = ["SCENARIO_", "NOMOS_", "RUST_", "TESTNET_", "K8S_RUNNER_"];
+    let matters =
+        |name: &str| PREFIXES.iter().any(|prefix| name.starts_with(prefix)) || name == "SLOW_TEST_ENV";
+    let variables = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())));
+    let variables = variables.filter(|(name, _)| matters(name)).map(|(name, value)| {
+        let value = if mask::is_secret(&name) { "***".to_owned() } else { mask::text(&value).into_owned() };
+        (name, value)
+    });
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let machine = [
+        ("machine", format!("{} {}, {cores} cores", std::env::consts::OS, std::env::consts::ARCH)),
+        ("arguments", std::env::args().collect::<Vec<_>>().join(" ")),
+    ];
+    machine.into_iter().map(|(name, value)| (name.to_owned(), value)).chain(variables).collect()
 }
 
 /// Whether the absence of a backend is a failure and not a skip.
@@ -237,6 +383,20 @@ impl Settings {
 #[must_use]
 pub fn is_required(backend: &str) -> bool {
     settings().require.iter().any(|name| name == backend)
+}
+
+/// What to try where a URL of metrics is none.
+pub(crate) const METRICS_URL: &str = "try http://127.0.0.1:9090";
+
+/// The base URL of something that answers HTTP.
+///
+/// # Errors
+///
+/// What was expected.
+pub(crate) fn http_url(value: &str) -> Result<Url, String> {
+    let url = Url::parse(value).map_err(|error| format!("a URL ({error})"))?;
+    let is_http = matches!(url.scheme(), "http" | "https") && url.has_host();
+    if is_http { Ok(url) } else { Err("a URL that begins with http:// or https://".to_owned()) }
 }
 
 /// On for `1/true/yes/on`, off for `0/false/no/off`.
@@ -273,11 +433,15 @@ mod tests {
             ("SCENARIO_REQUIRE", "local, k8s"),
             ("SCENARIO_SEED", "18446744073709551615"),
             ("SLOW_TEST_ENV", "Yes"),
+            ("TESTNET_PRINT_ENDPOINTS", "1"),
+            ("SCENARIO_KEEP", "failed"),
         ])
         .unwrap();
         assert_eq!(settings.max_nodes, 7);
         assert_eq!(settings.require, ["local", "k8s"]);
         assert_eq!(settings.seed, Some(u64::MAX));
+        assert!(settings.print_endpoints);
+        assert!(settings.keep.wants(false) && !settings.keep.wants(true));
         assert_eq!(settings.scaled(Duration::from_secs(60)), Duration::from_secs(120));
     }
 
@@ -310,6 +474,8 @@ mod tests {
             ("SCENARIO_REQUIRE", "local,dokcer"),
             ("SCENARIO_SEED", "-1"),
             ("SLOW_TEST_ENV", "maybe"),
+            ("NOMOS_METRICS_QUERY_URL", "127.0.0.1:9090"),
+            ("SCENARIO_KEEP", "passed"),
         ])
         .unwrap_err();
         let text = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
@@ -318,7 +484,10 @@ mod tests {
             "SCENARIO_MAX_NODES: `0`, expected a number of nodes, at least 1; try 20\n\
              SCENARIO_REQUIRE: `dokcer`, expected names from local, compose, k8s; try local\n\
              SCENARIO_SEED: `-1`, expected an integer from 0 to 2^64 - 1; try 1\n\
-             SLOW_TEST_ENV: `maybe`, expected 1/true/yes/on or 0/false/no/off; try true"
+             SLOW_TEST_ENV: `maybe`, expected 1/true/yes/on or 0/false/no/off; try true\n\
+             NOMOS_METRICS_QUERY_URL: `127.0.0.1:9090`, expected a URL (relative URL without a base); \
+             try http://127.0.0.1:9090\n\
+             SCENARIO_KEEP: `passed`, expected none, failed or all; try failed"
         );
     }
 }

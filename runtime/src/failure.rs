@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub mod index;
+
 /// Whose failure it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -61,6 +63,9 @@ pub struct Details {
     pub look: Vec<String>,
     /// What to try.
     pub try_next: Option<String>,
+    /// The subjects of other failures of the run that explain this one.
+    #[serde(default)]
+    pub consequence_of: Vec<String>,
 }
 
 impl Failure {
@@ -117,9 +122,13 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { class, subject, details } = self;
         write!(f, "{subject} failed ({class})")?;
+        if !details.consequence_of.is_empty() {
+            write!(f, ", as a consequence of {}", details.consequence_of.join(" and "))?;
+        }
         let mut part = |name: &str, text: &str| {
             let mut lines = text.lines();
-            write!(f, "\n  {name}: {}", lines.next().unwrap_or_default())?;
+            let first = format!("{name}: {}", lines.next().unwrap_or_default());
+            write!(f, "\n  {}", first.trim_end())?;
             lines.try_for_each(|line| write!(f, "\n    {line}"))
         };
         if let Some(expected) = &details.expected {
@@ -139,7 +148,8 @@ impl fmt::Display for Failure {
         if let Some(what) = &details.try_next {
             part("try", what)?;
         }
-        Ok(())
+        let code = index::code(self);
+        part("code", &format!("{code}, which `-- --explain {code}` explains"))
     }
 }
 
@@ -156,6 +166,18 @@ impl RunFailed {
     pub fn class(&self) -> FailureClass {
         self.failures.iter().map(|failure| failure.class).max().unwrap_or(FailureClass::Test)
     }
+}
+
+/// Marks what follows from what, and puts the failures into the order in which they are best read: by class, and
+/// what explains others first. `explained_by` says by which subjects one may be explained.
+pub(crate) fn explain<'a>(failures: &mut [Failure], explained_by: impl Fn(&Failure) -> &'a [&'a str]) {
+    let subjects: Vec<_> = failures.iter().map(|failure| failure.subject.clone()).collect();
+    for failure in &mut *failures {
+        let explains = |subject: &&str| subjects.iter().any(|failed| failed == subject);
+        let explaining = explained_by(failure).iter().copied().filter(explains);
+        failure.details.consequence_of = explaining.map(str::to_owned).collect();
+    }
+    failures.sort_by_key(|failure| (std::cmp::Reverse(failure.class), failure.details.consequence_of.len()));
 }
 
 impl From<Failure> for RunFailed {

@@ -31,10 +31,14 @@ use tokio::task::JoinHandle;
 
 use crate::deployer::{
     BoxFuture, Capabilities, Cluster, ClusterDescription, ClusterError, DeployError, Deployer, Log, LogPart,
-    NodeAction, NodeEndpoints, NodeState, NodeStatus, Placement, States, Unavailable,
+    NodeAction, NodeEndpoints, NodeState, NodeStatus, Placement, States, Unavailable, Usage,
 };
 use crate::failure::Problem;
-use crate::node::{NodeProgram, Note, Reply, Request, TransactionId, Transfer, Transport, Wallet};
+use crate::faults::{LinkState, NetworkFault};
+use crate::node::{
+    DataAvailability, HttpDialect, NodeProgram, Note, Reply, Request, TransactionId, Transfer, Transport,
+    Wallet,
+};
 use crate::plan::{
     Binding, Bindings, Executable, Genesis, NodePlanning, Plan, PlannedFile, PlannedNode, PlannedPort,
     Protocol,
@@ -42,6 +46,7 @@ use crate::plan::{
 use crate::topology::Topology;
 
 mod chain;
+mod data;
 use chain::Chain;
 
 /// Something that is wrong with a fake node, from a height on.
@@ -59,18 +64,40 @@ pub enum Fault {
     Closed,
     /// It answers every request with something that is no answer.
     Garbage,
+    /// It hands out no share of any blob.
+    WithholdShares,
+    /// It hands out shares that are not what they were.
+    CorruptShares,
+    /// It forgets the shares of a blob that is in a block.
+    LoseBlobs,
+    /// It takes no blob into its blocks.
+    RefuseSampling,
+    /// It acknowledges dispersals and disperses nothing.
+    DropDispersals,
+    /// It holds a mebibyte more with each block, and needs two seconds of a processor for each slot.
+    Leak,
 }
 
 /// Makes clusters in memory.
 #[derive(Clone, Debug)]
 pub struct FakeDeployer {
     name: &'static str,
+    capabilities: Capabilities,
     faults: Vec<(String, u64, Fault)>,
+    relay_ends: Option<u64>,
 }
 
 impl Default for FakeDeployer {
     fn default() -> Self {
-        Self { name: "fake", faults: Vec::new() }
+        let capabilities = Capabilities {
+            node_control: true,
+            pause: true,
+            isolate: true,
+            network_faults: true,
+            usage: true,
+            ..Capabilities::default()
+        };
+        Self { name: "fake", capabilities, faults: Vec::new(), relay_ends: None }
     }
 }
 
@@ -82,10 +109,24 @@ impl FakeDeployer {
         self
     }
 
+    /// Claims to be capable of this.
+    #[must_use]
+    pub fn with_capabilities(mut self, capabilities: Capabilities) -> Self {
+        self.capabilities = capabilities;
+        self
+    }
+
     /// Makes one node faulty from a height on.
     #[must_use]
     pub fn with_fault(mut self, node: &str, height: u64, fault: Fault) -> Self {
         self.faults.push((node.to_owned(), height, fault));
+        self
+    }
+
+    /// Loses the relay between the nodes when the chain has a height; 0 is from the beginning.
+    #[must_use]
+    pub fn losing_its_relay_at(mut self, height: u64) -> Self {
+        self.relay_ends = Some(height);
         self
     }
 }
@@ -98,7 +139,11 @@ impl Deployer for FakeDeployer {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { node_control: true, pause: true, isolate: true, ..Capabilities::default() }
+        self.capabilities
+    }
+
+    fn in_memory(&self) -> bool {
+        true
     }
 
     async fn available(&self) -> Result<(), Unavailable> {
@@ -131,10 +176,16 @@ impl Deployer for FakeDeployer {
         let description = ClusterDescription { start_time: bindings.start_time, nodes: endpoints.collect() };
         let world = Arc::new(World {
             chain: Mutex::new(chain),
-            states: watch::Sender::new(States { version: 1, nodes: nodes.iter().map(state).collect() }),
+            states: watch::Sender::new(States {
+                version: 1,
+                nodes: nodes.iter().map(state).collect(),
+                broken: None,
+            }),
+            relay_ends: self.relay_ends,
         });
+        world.relay();
         let ticker = tokio::spawn(ticking(Arc::clone(&world), slot));
-        Ok(FakeCluster { description, world, ticker })
+        Ok(FakeCluster { description, world, ticker, relayed: plan.relayed })
     }
 
     async fn sweep(&self) -> Result<Vec<String>, DeployError> {
@@ -173,6 +224,7 @@ pub struct FakeCluster {
     description: ClusterDescription,
     world: Arc<World>,
     ticker: JoinHandle<()>,
+    relayed: bool,
 }
 
 impl Drop for FakeCluster {
@@ -185,6 +237,8 @@ impl Drop for FakeCluster {
 struct World {
     chain: Mutex<Chain>,
     states: watch::Sender<States>,
+    /// The height of the chain at which there is no relay any more.
+    relay_ends: Option<u64>,
 }
 
 impl World {
@@ -203,6 +257,20 @@ impl World {
                 states.version += 1;
             });
         }
+        self.relay();
+    }
+
+    /// Tells the end of the relay, if it has come.
+    fn relay(&self) {
+        let height = self.chain().best_height();
+        self.states.send_if_modified(|states| {
+            let ends = states.broken.is_none() && self.relay_ends.is_some_and(|end| height >= end);
+            if ends {
+                states.version += 1;
+                states.broken = Some("the fake relay has ended".to_owned());
+            }
+            ends
+        });
     }
 
     fn control(&self, node: &str, action: NodeAction) -> Result<(), ClusterError> {
@@ -270,11 +338,35 @@ impl Cluster for FakeCluster {
         self.world.control(node, action)
     }
 
+    async fn disturb(&self, faults: Vec<NetworkFault>) -> Result<(), ClusterError> {
+        if !self.relayed {
+            return Err(ClusterError::no_relay());
+        }
+        if let Some(fault) = faults.iter().find(|fault| !fault.cuts()) {
+            let what = format!("cannot be disturbed by `{fault}`: fake nodes hear each other at once");
+            return Err(ClusterError { subject: "cluster".to_owned(), what });
+        }
+        self.world.chain().disturb(faults);
+        Ok(())
+    }
+
+    async fn links(&self) -> Result<Vec<LinkState>, ClusterError> {
+        if self.relayed { Ok(self.world.chain().links()) } else { Err(ClusterError::no_relay()) }
+    }
+
     async fn logs(&self, node: &str, part: LogPart) -> Result<Log, ClusterError> {
         let names = || self.description.nodes.iter().map(|node| node.name.as_str());
         let log = self.world.chain().log(node).map(str::to_owned);
         let log = log.ok_or_else(|| ClusterError::no_such_node(node, names()))?;
         Ok(Log::part(log.as_bytes(), part))
+    }
+
+    async fn usage(&self, node: &str) -> Result<Option<Usage>, ClusterError> {
+        let state = self.states(0).await?.nodes.into_iter().find(|state| state.name == node);
+        let names = || self.description.nodes.iter().map(|node| node.name.as_str());
+        let state = state.ok_or_else(|| ClusterError::no_such_node(node, names()))?;
+        let runs = matches!(state.status, NodeStatus::Running | NodeStatus::Paused);
+        Ok(runs.then(|| self.world.chain().usage(node)).flatten())
     }
 
     async fn teardown(&self) -> Result<(), ClusterError> {
@@ -299,17 +391,25 @@ impl Transport for FakeTransport {
     }
 
     fn send(&self, request: Request) -> BoxFuture<'_, Result<Reply, String>> {
-        let Request { path, body } = request;
+        let Request { path, body, .. } = request;
         Box::pin(async move {
             let (status, body) = self.world.chain().answer(&self.node, &path, body.as_ref())?;
-            Ok(Reply { status, body: body.to_string().into_bytes() })
+            let body = match body {
+                // What production nodes answer with a value a line.
+                Value::Array(lines) if path == "/da/sampling/shares" => {
+                    lines.iter().map(|line| format!("{line}\n")).collect()
+                }
+                body => body.to_string(),
+            };
+            Ok(Reply { status, body: body.into_bytes() })
         })
     }
 }
 
 /// The node program of fake clusters. Its nodes have the devnode's settings `faults.stop_producing_at`,
-/// `faults.accept_and_drop`, `faults.panic_at`, `faults.fork_away_at`, and `faults.http`, which is `closed` or
-/// `garbage`.
+/// `faults.accept_and_drop`, `faults.panic_at`, `faults.fork_away_at`, `faults.http`, which is `closed` or
+/// `garbage`, and `faults.withhold_shares`, `faults.corrupt_shares`, `faults.lose_blobs`,
+/// `faults.refuse_sampling` and `faults.drop_dispersals`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FakeProgram;
 
@@ -328,6 +428,11 @@ fn fault(node: &str, (path, value): &(String, Value)) -> Result<(u64, Fault), Pr
         ("faults.panic_at", Some(height), _) => (height, Fault::Panic),
         ("faults.fork_away_at", Some(height), _) => (height, Fault::Fork),
         ("faults.accept_and_drop", ..) if value == true => (0, Fault::DropTransactions),
+        ("faults.withhold_shares", ..) if value == true => (0, Fault::WithholdShares),
+        ("faults.corrupt_shares", ..) if value == true => (0, Fault::CorruptShares),
+        ("faults.lose_blobs", ..) if value == true => (0, Fault::LoseBlobs),
+        ("faults.refuse_sampling", ..) if value == true => (0, Fault::RefuseSampling),
+        ("faults.drop_dispersals", ..) if value == true => (0, Fault::DropDispersals),
         ("faults.http", _, Some("closed")) => (0, Fault::Closed),
         ("faults.http", _, Some("garbage")) => (0, Fault::Garbage),
         _ => {
@@ -368,8 +473,16 @@ impl NodeProgram for FakeProgram {
         })
     }
 
-    fn wallet(&self) -> &dyn Wallet {
-        self
+    fn http(&self) -> HttpDialect {
+        HttpDialect { testing_port: Some("http".to_owned()), ..HttpDialect::default() }
+    }
+
+    fn wallet(&self) -> Option<&dyn Wallet> {
+        Some(self)
+    }
+
+    fn data(&self) -> Option<&dyn DataAvailability> {
+        Some(self)
     }
 
     fn message_delay(&self, _: &Topology) -> Duration {

@@ -1,33 +1,43 @@
 //! From registered scenarios to ordinary cargo tests.
 //!
 //! [`main`] is what `main!` calls: parse the arguments, collect and check the cases, hand them to
-//! libtest-mimic. `attempt` is what each of them does: wait for room, deploy, run the body, judge,
-//! tear down.
+//! libtest-mimic. `attempt` is what each of them does: lease a cluster, run the body, judge, give it back.
 
+use std::cmp::Reverse;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use libtest_mimic::{Completion, Failed, Trial};
 
-use crate::case::{Case, CaseDef};
+use crate::attach;
+use crate::case::{Case, CaseBackend, CaseDef, Sharing, duplicates};
 use crate::deployer::Backend;
 use crate::env;
-use crate::failure::Problem;
+use crate::failure::{Problem, index as failure_index};
 use crate::node::NodeProgram;
-use crate::scenario::install_program;
+use crate::pool::{Pool, keeper, listing};
+use crate::report::index;
+use crate::run::{found, invocation, invocation_directory};
+use crate::scenario::{install_program, installed_program};
 
 mod args;
 mod attempt;
 mod body;
+pub(crate) mod github;
 mod interrupt;
 mod logs;
 mod plain;
 mod progress;
+mod rejudge;
 mod skip;
+mod sweep;
+pub(crate) mod trace;
+mod waiting;
 use args::Args;
 use interrupt::Interrupt;
-pub use plain::{PlainResult, PlainTest, run_plain, run_plain_async};
+pub use plain::{PlainResult, PlainTest, awaited, called, plain_outcome};
 use progress::Progress;
 use skip::Skips;
 
@@ -46,22 +56,40 @@ pub fn main(program: Program, node: impl NodeProgram, backends: &[Backend]) -> E
 }
 
 /// [`main`] with a command line of the caller's.
-pub fn run(
+pub fn run<N: NodeProgram>(
     args: impl Iterator<Item = String>,
     program: Program,
-    node: impl NodeProgram,
+    node: N,
     backends: &[Backend],
 ) -> ExitCode {
     install_program(node);
     if let Err(problems) = env::check() {
         return refuse(problems);
     }
-    let args = match args::parse(args, &env::settings().libtest) {
+    let args: Vec<String> = args.collect();
+    if let [_, first, order] = &args[..]
+        && first == keeper::ARGUMENT
+    {
+        return keep(order, backends);
+    }
+    let args = match args::parse(args.into_iter(), &env::settings().libtest) {
         Ok(args) => args,
         Err(exit) => return exit,
     };
+    if let Some(directory) = &args.render {
+        return render(directory);
+    }
+    if let Some(code) = &args.explain {
+        return explain(code);
+    }
+    if args.sweep {
+        return sweep::all(backends);
+    }
+    let backends = &attach::instead(backends);
     let (cases, mut problems) = Case::all(program.main_crate, backends);
     let tests = plain::all(program.main_crate);
+    let places = cases.iter().map(|(name, case)| (name, case.location()));
+    problems.extend(duplicates(places.chain(tests.iter().map(|(name, test)| (name, test.location())))));
     problems.extend(dropped(&program, cases.is_empty() && tests.is_empty()));
     if !problems.is_empty() {
         return refuse(&problems);
@@ -70,7 +98,88 @@ pub fn run(
         list_tags(&cases);
         return ExitCode::SUCCESS;
     }
-    run_cases(args, program.main_crate, &cases, &tests)
+    if let Some(directory) = &args.rejudge {
+        return rejudge::all(directory, &cases);
+    }
+    if args.clusters {
+        return listing::print(args.wants_json());
+    }
+    let pool = match pool::<N>(backends) {
+        Ok(pool) => pool,
+        Err(error) => {
+            eprintln!("error: there can be no runtime: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    run_cases(args, program.main_crate, &cases, &tests, pool)
+}
+
+/// Makes pages of runs from what their directories hold.
+fn render(directory: &str) -> ExitCode {
+    match index::render(&found(directory)) {
+        Ok(made) => {
+            made.iter().for_each(|page| println!("{}", page.display()));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Says what there is to say of a kind of failure.
+fn explain(code: &str) -> ExitCode {
+    if let Some(text) = failure_index::section(code) {
+        println!("{text}");
+        return ExitCode::SUCCESS;
+    }
+    let codes: Vec<_> = failure_index::sections().map(|(code, _)| code).collect();
+    eprintln!("error: no failure has the code `{code}`; there are {}", codes.join(", "));
+    ExitCode::from(101)
+}
+
+/// Makes the page of all cases of this invocation, of which other processes may have run some.
+fn write_index() {
+    let directory = invocation_directory(invocation());
+    if let Err(error) = index::write(&directory) {
+        eprintln!("warning: {} has no new index: {error}", directory.display());
+    }
+}
+
+/// Owns clusters for test programs, of which this process is none.
+fn keep(order: &str, backends: &[Backend]) -> ExitCode {
+    let program = installed_program().expect("it is installed above");
+    let own = own_backends();
+    keeper::run(order, backends.iter().cloned().chain(own).collect(), program)
+}
+
+/// The clusters of this program's cases. A program with backends of its own shares them with none.
+fn pool<N: NodeProgram>(backends: &[Backend]) -> std::io::Result<Pool> {
+    let own = own_backends();
+    let executable = (!own.is_empty()).then(|| {
+        let path = std::env::current_exe().unwrap_or_default();
+        let built = path.metadata().and_then(|file| file.modified());
+        format!("{} {built:?}", path.display())
+    });
+    let backends: Vec<_> = backends.iter().cloned().chain(own).collect();
+    let settings = |backend: &Backend| (backend.id(), backend.deployer().settings());
+    let parts = keeper::Parts {
+        framework: env!("SCENARIO_SOURCES"),
+        backends: backends.iter().map(settings).collect(),
+        program: std::any::type_name::<N>(),
+        executable,
+    };
+    Pool::new(backends, installed_program().expect("it is installed above"), parts)
+}
+
+/// Deployers that scenarios name by themselves.
+fn own_backends() -> Vec<Backend> {
+    let all = inventory::iter::<CaseDef>().flat_map(|def| def.args.backends);
+    let mut own: Vec<_> = all.filter_map(CaseBackend::own).collect();
+    own.sort_by_key(Backend::id);
+    own.dedup_by_key(|backend| backend.id());
+    own
 }
 
 fn refuse(problems: &[Problem]) -> ExitCode {
@@ -113,6 +222,7 @@ fn list_tags(cases: &[(String, Case)]) {
 
 /// What all cases of one run have in common.
 struct Shared {
+    pool: Pool,
     interrupt: Interrupt,
     progress: Progress,
     shows_passing: bool,
@@ -125,6 +235,7 @@ fn run_cases(
     main_crate: &str,
     cases: &[(String, Case)],
     tests: &[(String, &'static PlainTest)],
+    pool: Pool,
 ) -> ExitCode {
     let tags = &env::settings().tags;
     let mut chosen: Vec<bool> = cases
@@ -139,6 +250,7 @@ fn run_cases(
     logs::install(args.no_capture);
     let (progress, arguments) = Progress::begin(args.arguments(count), args.no_capture);
     let shared = Arc::new(Shared {
+        pool,
         interrupt: Interrupt::default(),
         progress: progress.clone(),
         shows_passing: arguments.show_output,
@@ -148,19 +260,55 @@ fn run_cases(
     let skips =
         Skips::find(cases.iter().zip(&chosen).filter(|(_, chosen)| **chosen).map(|((_, case), _)| case));
     let mut trials: Vec<Trial> = Vec::with_capacity(chosen.len());
-    for ((name, case), chosen) in cases.iter().zip(&chosen) {
-        trials.push(if *chosen { case_trial(name, case, &skips, &arguments, &shared) } else { left_out() });
+    // One after the other they run in the order of their names.
+    let sorted = !arguments.list && arguments.test_threads != Some(1);
+    let length =
+        |(index, (_, case)): (usize, &(String, Case))| (sorted && chosen[index]).then(|| case.length());
+    for index in longest_first(&cases.iter().enumerate().map(length).collect::<Vec<_>>()) {
+        let (name, case) = &cases[index];
+        trials.push(if chosen[index] {
+            case_trial(name, case, &skips, &arguments, &shared)
+        } else {
+            left_out()
+        });
     }
     for ((name, test), chosen) in tests.iter().zip(&chosen[cases.len()..]) {
         trials.push(if *chosen { plain::trial(name, test) } else { left_out() });
     }
     args.shuffle(&mut trials);
     if !arguments.list {
-        shared.interrupt.listen();
+        let will_run = cases.iter().zip(&chosen).filter(|((_, case), chosen)| {
+            **chosen && (arguments.ignored || arguments.include_ignored || skips.reason(case).is_none())
+        });
+        will_run.for_each(|((_, case), _)| plan(case, &shared.pool));
+        shared.interrupt.listen(&progress);
     }
     let conclusion = libtest_mimic::run(&arguments, trials);
+    if !arguments.list {
+        write_index();
+    }
     progress.end();
+    if let Some(summary) = shared.pool.summary().filter(|_| shared.pool.wants_plans()) {
+        eprintln!("{summary}");
+    }
     conclusion.exit_code()
+}
+
+/// The order in which cases of these lengths run, so that none is left to run alone; others come last.
+fn longest_first(lengths: &[Option<Duration>]) -> Vec<usize> {
+    let mut order: Vec<_> = (0..lengths.len()).collect();
+    order.sort_by_key(|index| Reverse(lengths[*index]));
+    order
+}
+
+/// Says which cluster a case will use, unless it has one to itself.
+fn plan(case: &Case, pool: &Pool) {
+    if pool.wants_plans()
+        && case.def.args.sharing() != Sharing::Fresh
+        && let Ok(scenario) = case.scenario(0)
+    {
+        pool.plan(&case.backend, &scenario);
+    }
 }
 
 /// A trial that [`Args::arguments`] has libtest-mimic filter out and count as such.
@@ -195,4 +343,17 @@ fn case_trial(
         outcome.map(|()| Completion::Completed)
     })
     .with_ignored_flag(ignored)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_cases_run_first_and_equal_ones_by_name() {
+        let lengths =
+            [Some(2), None, Some(9), Some(2), Some(0)].map(|length| length.map(Duration::from_secs));
+        assert_eq!(longest_first(&lengths), [2, 0, 3, 4, 1]);
+        assert_eq!(longest_first(&[None, None]), [0, 1]);
+    }
 }

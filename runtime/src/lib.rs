@@ -14,24 +14,30 @@ pub mod env;
 pub mod expectation;
 pub mod failure;
 pub mod fake;
+pub mod faults;
 pub mod feed;
 pub mod harness;
 pub mod node;
 pub mod plan;
+pub mod process;
+pub mod replay;
 pub mod report;
 pub mod run;
 pub mod runner;
 pub mod scenario;
+pub mod telemetry;
 pub mod topology;
 pub mod wait;
 pub mod workload;
 
+mod attach;
 mod pool;
 
 pub use context::{NodeClients, RunContext};
 pub use deployer::{AnyCluster, Backend, Capabilities, Cluster, Deployer};
 pub use expectation::{
-    BlockInterval, ChainAgreement, ConsensusLiveness, Expectation, LogPattern, NoCrash, TransactionInclusion,
+    BlobAvailability, BlockInterval, ChainAgreement, ConsensusLiveness, Expectation, LogPattern,
+    MetricThreshold, NoCrash, ResourceUse, TransactionInclusion, TransactionLatency, TransactionStage,
 };
 pub use failure::{BuildError, Failure, FailureClass, Problem, RunFailed};
 pub use feed::{Block, BlockFeed, Event};
@@ -41,8 +47,8 @@ pub use report::Report;
 pub use run::{Result, Run};
 pub use runner::Runner;
 pub use scenario::{Scenario, ScenarioBuilder, ScenarioBuilderExt, Until, Window, install_program};
-pub use topology::{Consensus, Layout, Role, Topology};
-pub use workload::{Counters, Transactions, Workload};
+pub use topology::{Consensus, Layout, Role, Topology, TopologyBuilder};
+pub use workload::{Blobs, Chaos, Counters, Transactions, Workload};
 
 /// What most tests need.
 pub mod prelude {
@@ -60,8 +66,8 @@ pub mod __private {
     pub use inventory;
     pub use logos_scenario_macros::dropped_tests;
 
-    pub use crate::case::{CaseArgs, CaseBackend, CaseDef, Sharing, Wallets, call, own_backend};
-    pub use crate::harness::{PlainTest, Program, run_plain, run_plain_async};
+    pub use crate::case::{CaseArgs, CaseBackend, CaseDef, Sharing, Wallets, call, outcome, own_backend};
+    pub use crate::harness::{PlainTest, Program, awaited, called, plain_outcome};
     pub use crate::scenario::{Until, Window};
     pub use crate::topology::Layout;
 }

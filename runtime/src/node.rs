@@ -3,7 +3,6 @@
 //! A [`NodeProgram`] turns a planned node into files, arguments and ports, and knows how to make and
 //! recognise transactions. It is pure: it starts nothing and reads nothing but its own executable's path.
 
-use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -13,12 +12,16 @@ use crate::plan::{Genesis, NodePlanning, PlannedNode};
 use crate::topology::Topology;
 
 mod client;
+mod data;
 mod http;
+mod id;
 pub use client::{
-    AppliedBlock, AppliedHeader, ClientError, ConsensusInfo, Header, LeadershipProof, MempoolMetrics,
-    NetworkInfo, NodeBlock, NodeClient, TransactionStatus,
+    AppliedBlock, AppliedHeader, ClientError, ConsensusInfo, Dispersal, Header, LeadershipProof, Membership,
+    MempoolMetrics, NetworkInfo, NodeBlock, NodeClient, ShareRequest, SubnetLinks, TransactionStatus,
 };
-pub use http::{HttpTransport, Reply, Request, Streamed, Transport};
+pub use data::{DataAvailability, Inscription, Message};
+pub use http::{HttpTransport, Method, Reply, Request, Streamed, Transport};
+pub use id::{BlobId, ChannelId, HeaderId, MessageId, TransactionId};
 
 /// What the framework must know of a node program.
 ///
@@ -45,8 +48,16 @@ pub trait NodeProgram: Send + Sync + 'static {
         HttpDialect::default()
     }
 
-    /// How the program's transactions are made and recognised.
-    fn wallet(&self) -> &dyn Wallet;
+    /// How the program's transactions are made and recognised; by default there are none that the framework could
+    /// make, and those in blocks are not looked at.
+    fn wallet(&self) -> Option<&dyn Wallet> {
+        None
+    }
+
+    /// How the program's channels and blobs are written and read; by default it has none.
+    fn data(&self) -> Option<&dyn DataAvailability> {
+        None
+    }
 
     /// An upper bound on how long a message takes to reach all nodes of a topology; the liveness bound
     /// rests on it.
@@ -63,11 +74,13 @@ pub trait NodeProgram: Send + Sync + 'static {
 pub struct HttpDialect {
     /// Name of the planned port that serves the API.
     pub port: String,
+    /// Name of the planned port that serves paths for tests only; none where there are no such paths.
+    pub testing_port: Option<String>,
 }
 
 impl Default for HttpDialect {
     fn default() -> Self {
-        Self { port: "http".to_owned() }
+        Self { port: "http".to_owned(), testing_port: Some("testing_http".to_owned()) }
     }
 }
 
@@ -107,41 +120,3 @@ pub struct Transfer {
     /// The notes it makes, in the order of its outputs.
     pub notes: Vec<Note>,
 }
-
-macro_rules! id {
-    ($(#[$doc:meta])* $name:ident) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-        #[serde(transparent)]
-        pub struct $name(#[serde(with = "hex")] pub [u8; 32]);
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&hex::encode(self.0))
-            }
-        }
-
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, concat!(stringify!($name), "({}…)"), hex::encode(&self.0[..4]))
-            }
-        }
-
-        impl $name {
-            /// The first eight hex digits, for messages.
-            #[must_use]
-            pub fn short(&self) -> String {
-                hex::encode(&self.0[..4])
-            }
-        }
-    };
-}
-
-id!(
-    /// Id of a block: the hash of its header.
-    HeaderId
-);
-id!(
-    /// Id of a transaction.
-    TransactionId
-);

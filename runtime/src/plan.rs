@@ -8,18 +8,21 @@
 //! ```
 //! use logos_scenario_runtime::plan::{Binding, Bindings, symbol};
 //! # use std::time::SystemTime;
-//! let peer = format!("/ip4/{}/tcp/{}", symbol::host("validator-0"), symbol::port("validator-0", "p2p"));
-//! assert_eq!(peer, "/ip4/${host:validator-0}/tcp/${port:validator-0/p2p}");
+//! let (host, port) = (symbol::peer_host("validator-0", "p2p"), symbol::peer_port("validator-0", "p2p"));
+//! let peer = format!("/ip4/{host}/tcp/{port}");
+//! assert_eq!(peer, "/ip4/${peer_host:validator-0/p2p}/tcp/${peer_port:validator-0/p2p}");
 //! let bindings = Bindings {
 //!     start_time: SystemTime::UNIX_EPOCH,
 //!     nodes: [("validator-0".into(), Binding {
 //!         host: "127.1.2.10".into(),
+//!         listen: "127.1.2.10".into(),
 //!         control: "127.1.2.10".into(),
 //!         ports: [("p2p".into(), 3000)].into(),
 //!         directory: "/tmp/validator-0".into(),
 //!     })].into(),
+//!     relay: [].into(),
 //! };
-//! assert_eq!(bindings.resolve("validator-0", &peer).unwrap(), "/ip4/127.1.2.10/tcp/3000");
+//! assert_eq!(bindings.resolve("validator-1", &peer).unwrap(), "/ip4/127.1.2.10/tcp/3000");
 //! ```
 
 use std::collections::BTreeMap;
@@ -33,7 +36,9 @@ use crate::node::NodeProgram;
 use crate::topology::{Node, Role, Topology};
 
 mod genesis;
+mod routes;
 pub use genesis::{ClusterKey, Genesis, Leader};
+pub use routes::{RelayBinding, Route};
 
 /// Makes the symbols that stand in a plan's texts until a backend binds them.
 pub mod symbol {
@@ -42,7 +47,10 @@ pub mod symbol {
     /// The directory of the node whose text this is.
     pub const DIRECTORY: &str = "${directory}";
 
-    /// The host under which other nodes reach `node`, and on which it listens.
+    /// The address on which the node whose text this is listens for other nodes.
+    pub const LISTEN: &str = "${listen}";
+
+    /// The host under which other nodes reach `node`.
     #[must_use]
     pub fn host(node: &str) -> String {
         format!("${{host:{node}}}")
@@ -60,6 +68,19 @@ pub mod symbol {
     pub fn port(node: &str, port: &str) -> String {
         format!("${{port:{node}/{port}}}")
     }
+
+    /// The host under which the node whose text this is reaches what `peer` calls `port`: the peer's own, or that of
+    /// a relay. The number of the port there is [`peer_port`].
+    #[must_use]
+    pub fn peer_host(peer: &str, port: &str) -> String {
+        format!("${{peer_host:{peer}/{port}}}")
+    }
+
+    /// The number of the port at [`peer_host`].
+    #[must_use]
+    pub fn peer_port(peer: &str, port: &str) -> String {
+        format!("${{peer_port:{peer}/{port}}}")
+    }
 }
 
 /// One cluster as it should be.
@@ -71,6 +92,9 @@ pub struct Plan {
     pub genesis: Genesis,
     /// The nodes, validators first.
     pub nodes: Vec<PlannedNode>,
+    /// Whether nodes reach each other through a relay.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub relayed: bool,
 }
 
 /// One node as it should be started; texts may hold symbols.
@@ -165,7 +189,7 @@ pub struct PlannedPort {
 }
 
 /// Transport protocol of a port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
     /// TCP.
@@ -181,6 +205,9 @@ pub struct Bindings {
     pub start_time: SystemTime,
     /// By name of the node.
     pub nodes: BTreeMap<String, Binding>,
+    /// Where a relay takes what is for each route of a relayed plan.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub relay: Vec<RelayBinding>,
 }
 
 /// What a backend fills one node in with.
@@ -188,6 +215,9 @@ pub struct Bindings {
 pub struct Binding {
     /// Address or name under which the other nodes reach this one.
     pub host: String,
+    /// Address on which the node listens for these: its host, or all of its addresses where it is given one only
+    /// when it starts.
+    pub listen: String,
     /// Address on which clients that are not nodes reach it. The same where nodes have one network only.
     pub control: String,
     /// Numbers of the planned ports by name.
@@ -218,7 +248,9 @@ impl Plan {
                 Err(problem) => problems.push(problem),
             }
         }
-        if problems.is_empty() { Ok(Self { key, genesis, nodes }) } else { Err(problems) }
+        let plan = Self { key, genesis, nodes, relayed: topology.relayed() };
+        problems.extend(plan.leads_around_the_relay(program.name()));
+        if problems.is_empty() { Ok(plan) } else { Err(problems) }
     }
 
     /// The plan with every symbol replaced.
@@ -256,7 +288,7 @@ impl Binding {
     pub fn new(host: impl Into<String>, node: &PlannedNode, directory: impl Into<PathBuf>) -> Self {
         let ports = node.ports.iter().map(|port| (port.name.clone(), port.number)).collect();
         let host = host.into();
-        Self { control: host.clone(), host, ports, directory: directory.into() }
+        Self { control: host.clone(), listen: host.clone(), host, ports, directory: directory.into() }
     }
 }
 
@@ -266,7 +298,7 @@ impl Bindings {
     pub fn new(plan: &Plan, mut binding: impl FnMut(usize, &PlannedNode) -> Binding) -> Self {
         let nodes = plan.nodes.iter().enumerate();
         let nodes = nodes.map(|(index, node)| (node.name.clone(), binding(index, node))).collect();
-        Self { start_time: SystemTime::now(), nodes }
+        Self { start_time: SystemTime::now(), nodes, relay: Vec::new() }
     }
 
     fn render(&self, node: &PlannedNode) -> Result<PlannedNode, RenderError> {
@@ -318,9 +350,14 @@ impl Bindings {
         if symbol == "directory" {
             return Some(self.nodes.get(node)?.directory.display().to_string());
         }
+        if symbol == "listen" {
+            return Some(self.nodes.get(node)?.listen.clone());
+        }
         match symbol.split_once(':')? {
             ("host", name) => Some(self.nodes.get(name)?.host.clone()),
             ("control", name) => Some(self.nodes.get(name)?.control.clone()),
+            ("peer_host", path) => Some(self.peer(node, path)?.0.to_owned()),
+            ("peer_port", path) => Some(self.peer(node, path)?.1.to_string()),
             ("port", path) => {
                 let (name, port) = path.split_once('/')?;
                 self.nodes.get(name)?.ports.get(port).map(u16::to_string)
@@ -346,21 +383,27 @@ pub struct RenderError {
 mod tests {
     use super::*;
 
-    fn bindings() -> Bindings {
+    pub(super) fn bindings() -> Bindings {
         let binding = Binding {
             host: "127.1.2.10".into(),
+            listen: "0.0.0.0".into(),
             control: "127.9.2.10".into(),
             ports: [("http".to_owned(), 18080)].into(),
             directory: "/run/a".into(),
         };
-        Bindings { start_time: SystemTime::UNIX_EPOCH, nodes: [("a".to_owned(), binding)].into() }
+        Bindings {
+            start_time: SystemTime::UNIX_EPOCH,
+            nodes: [("a".to_owned(), binding)].into(),
+            relay: Vec::new(),
+        }
     }
 
     #[test]
     fn every_symbol_is_replaced() {
         let text = format!(
-            "{} {} {}:{} {} $ {{}}",
+            "{} {} {} {}:{} {} $ {{}}",
             symbol::START_TIME,
+            symbol::LISTEN,
             symbol::host("a"),
             symbol::control("a"),
             symbol::port("a", "http"),
@@ -368,14 +411,23 @@ mod tests {
         );
         assert_eq!(
             bindings().resolve("a", &text).unwrap(),
-            "1970-01-01T00:00:00.000Z 127.1.2.10 127.9.2.10:18080 /run/a $ {}"
+            "1970-01-01T00:00:00.000Z 0.0.0.0 127.1.2.10 127.9.2.10:18080 /run/a $ {}"
         );
     }
 
     #[test]
     fn unknown_symbols_are_named() {
-        for text in ["${host:b}", "${control:b}", "${port:a/p2p}", "${port:a}", "${hots:a}", "${host:a", "${"]
-        {
+        for text in [
+            "${peer_host:b/p2p}",
+            "${peer_port:a/p2p}",
+            "${host:b}",
+            "${control:b}",
+            "${port:a/p2p}",
+            "${port:a}",
+            "${hots:a}",
+            "${host:a",
+            "${",
+        ] {
             let error = bindings().resolve("a", &format!("x{text}")).unwrap_err();
             assert_eq!(error, RenderError { node: "a".into(), symbol: text.into() }, "{text}");
         }

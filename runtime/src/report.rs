@@ -9,17 +9,26 @@ use serde::{Deserialize, Serialize};
 use crate::feed::FeedStats;
 use crate::workload::Counters;
 
+pub(crate) mod html;
+pub(crate) mod index;
 mod journal;
+mod log;
+pub(crate) mod mask;
+mod neighbours;
 mod percentiles;
+mod saved;
 pub(crate) use journal::Journal;
 pub use journal::{Drive, PhaseTime, Record, SCHEMA, Verdict};
+pub(crate) use log::logged_at;
+pub use neighbours::Neighbours;
 pub use percentiles::Percentiles;
+pub(crate) use saved::{Saved, SavedBlock, SavedEvent, Submission, What};
 
 /// A step of a run, each timed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
-    /// Waiting for room for the nodes.
+    /// Waiting for a cluster, or for room for one.
     Queue,
     /// Starting the nodes.
     Deploy,
@@ -33,6 +42,8 @@ pub enum Phase {
     Settle,
     /// Expectations say what they think.
     Judge,
+    /// Giving the cluster back, which is looked over.
+    Release,
     /// Ending the nodes.
     Teardown,
 }
@@ -47,6 +58,7 @@ impl fmt::Display for Phase {
             Self::Drive => "drive",
             Self::Settle => "settle",
             Self::Judge => "judge",
+            Self::Release => "release",
             Self::Teardown => "teardown",
         })
     }

@@ -12,6 +12,7 @@ use crate::context::{NodeClients, RunContext};
 use crate::deployer::{DeployError, Placement};
 use crate::env;
 use crate::failure::{Failure, FailureClass, RunFailed};
+use crate::faults::Faults;
 use crate::feed::BlockFeed;
 use crate::node::NodeClient;
 use crate::report::{Journal, Report};
@@ -56,13 +57,25 @@ impl Drives {
         self.current.subscribe()
     }
 
-    /// What became of all drives, and whether they prove anything; of a body that was `interrupted` only
-    /// what is known.
-    pub(crate) fn conclude(&self, interrupted: bool) -> std::result::Result<Vec<Report>, RunFailed> {
+    /// Gives up the drive that goes on, also one whose body cannot be stopped.
+    pub(crate) fn cancel(&self) {
+        if let Some(context) = &*self.current.borrow() {
+            context.cut_short();
+        }
+    }
+
+    /// Whether a text is, or has, the failure of a drive.
+    pub(crate) fn have_told(&self, text: &str) -> bool {
+        self.lock().iter().any(|drive| drive.as_ref().is_err_and(|failed| text.contains(&failed.to_string())))
+    }
+
+    /// What became of all drives, and whether they prove anything; of a body that was `cut_short`, by others or by
+    /// an error of its own, only what is known.
+    pub(crate) fn conclude(&self, cut_short: bool) -> std::result::Result<Vec<Report>, RunFailed> {
         let mut reports = Vec::new();
         let mut failures = Vec::new();
         let ended = std::mem::take(&mut *self.lock());
-        if !interrupted && (ended.len() as u32) < self.started.load(Ordering::Relaxed) {
+        if !cut_short && (ended.len() as u32) < self.started.load(Ordering::Relaxed) {
             failures.push(
                 Failure::new(FailureClass::Test, "body")
                     .expected("`finish().await` after `start().await`")
@@ -76,7 +89,7 @@ impl Drives {
                 Err(failed) => failures.extend(failed.failures),
             }
         }
-        if !interrupted && !self.touched.load(Ordering::Relaxed) {
+        if !cut_short && !self.touched.load(Ordering::Relaxed) {
             failures.push(
                 Failure::new(FailureClass::Test, "body")
                     .expected("a body that registers a workload or an expectation, or looks at the cluster")
@@ -176,13 +189,20 @@ impl Run {
     ///
     /// The scenario does not declare `node_control`.
     pub fn control(&mut self) -> Result<NodeControl> {
+        Ok(self.context().control().map_err(RunFailed::from)?)
+    }
+
+    /// What can be done to the network between the nodes. What fails of it fails the case as infrastructure, whatever
+    /// the body makes of it.
+    ///
+    /// # Errors
+    ///
+    /// The scenario does not declare `faults`.
+    pub fn faults(&mut self) -> Result<Faults> {
         self.touch();
-        if !self.runner.scenario().declared.node_control {
-            anyhow::bail!(
-                "the scenario does not declare that it controls nodes: write `#[scenario(node_control)]`"
-            );
-        }
-        Ok(self.runner.control())
+        let faults = self.context.faults().map_err(RunFailed::from)?;
+        let drives = Arc::clone(&self.drives);
+        Ok(faults.telling(move |failure| drives.lock().push(Err(failure.clone().into()))))
     }
 
     /// What happened to the chain so far, and what will.
@@ -233,10 +253,13 @@ impl Started {
     }
 }
 
+/// What is in place of a case's name where there is no case.
+pub(crate) const BY_HAND: &str = "by-hand";
+
 /// Where one attempt keeps its files, and what everything it creates is labelled with.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
-    invocation: &'static str,
+    invocation: String,
     case: String,
     directory: PathBuf,
     journal: Arc<Journal>,
@@ -246,19 +269,23 @@ impl Place {
     /// The place of a case of the harness.
     pub(crate) fn of_case(case: &str) -> std::result::Result<Self, DeployError> {
         let attempt = env::settings().nextest.as_ref().map_or(1, |nextest| nextest.attempt);
-        Self::new(case, attempt)
+        Self::new(invocation(), case, attempt)
+    }
+
+    /// The place of a cluster that many may use, with the beginning of its key, among those of an invocation.
+    pub(crate) fn of_cluster(key: &str, invocation: &str) -> std::result::Result<Self, DeployError> {
+        Self::new(invocation, &format!("cluster-{key}"), 1)
     }
 
     /// The place of a cluster that is made by hand.
     pub(crate) fn by_hand() -> std::result::Result<Self, DeployError> {
-        Self::new("by-hand", 1)
+        Self::new(invocation(), BY_HAND, 1)
     }
 
     /// The first number from `attempt` up whose directory nobody has: other processes of the invocation
     /// may run a case of the same name, or make clusters by hand, too.
-    fn new(case: &str, attempt: u32) -> std::result::Result<Self, DeployError> {
-        let invocation = INVOCATION.as_str();
-        let folder = scenario_directory().join(invocation).join(case.replace("::", "."));
+    fn new(invocation: &str, case: &str, attempt: u32) -> std::result::Result<Self, DeployError> {
+        let folder = invocation_directory(invocation).join(case.replace("::", "."));
         let directory = (attempt..).map(|number| folder.join(number.to_string())).find_map(|directory| {
             match claim(&directory) {
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => None,
@@ -273,7 +300,7 @@ impl Place {
             log: None,
         })?;
         let journal = Arc::new(Journal::new(&directory, invocation, case));
-        Ok(Self { invocation, case: case.to_owned(), directory, journal })
+        Ok(Self { invocation: invocation.to_owned(), case: case.to_owned(), directory, journal })
     }
 
     pub(crate) fn directory(&self) -> &Path {
@@ -296,7 +323,7 @@ impl Place {
     }
 
     pub(crate) fn placement(&self) -> Placement {
-        let labels = [("invocation", self.invocation), ("case", &self.case)];
+        let labels = [("invocation", &self.invocation), ("case", &self.case)];
         Placement {
             directory: self.directory.clone(),
             labels: labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
@@ -318,19 +345,36 @@ fn claim(directory: &Path) -> std::io::Result<()> {
 }
 
 /// The invocation this process belongs to: nextest's run, or this process.
-static INVOCATION: LazyLock<String> = LazyLock::new(|| match &env::settings().nextest {
-    Some(nextest) => nextest.run.clone(),
-    None => {
-        let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
-        format!("{}-{}", now.replace(':', "-"), std::process::id())
-    }
-});
+pub(crate) fn invocation() -> &'static str {
+    static INVOCATION: LazyLock<String> = LazyLock::new(|| match &env::settings().nextest {
+        Some(nextest) => nextest.run.clone(),
+        None => {
+            let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+            format!("{}-{}", now.replace(':', "-"), std::process::id())
+        }
+    });
+    &INVOCATION
+}
 
-/// `target/scenario` of the build this program is from, else a folder of its own in the temporary one.
+/// Where the runs of an invocation keep their files.
+pub(crate) fn invocation_directory(invocation: &str) -> PathBuf {
+    scenario_directory().join(invocation)
+}
+
+/// A path as it was given, from where this program runs or from the folder that holds `target`: cargo runs test programs
+/// in their package, and people give paths from where they run cargo.
+pub(crate) fn found(given: &str) -> PathBuf {
+    let here = PathBuf::from(given);
+    let above = scenario_directory().ancestors().nth(2).map(|workspace| workspace.join(given));
+    above.filter(|above| !here.exists() && above.exists()).unwrap_or(here)
+}
+
+/// `target/scenario` of the build or the archive this program is from, else a folder of its own in the temporary one.
 pub(crate) fn scenario_directory() -> &'static Path {
     static DIRECTORY: LazyLock<PathBuf> = LazyLock::new(|| {
         let program = std::env::current_exe().unwrap_or_default();
-        let target = program.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file());
+        let is_target = |folder: &&Path| folder.join("CACHEDIR.TAG").is_file() || folder.ends_with("target");
+        let target = program.ancestors().find(is_target);
         target.map_or_else(std::env::temp_dir, Path::to_owned).join("scenario")
     });
     &DIRECTORY
@@ -342,10 +386,11 @@ mod tests {
 
     #[test]
     fn no_two_runs_share_a_directory() {
-        let places: Vec<_> = (0..3).map(|_| Place::new("run::tests::shared", 1).unwrap()).collect();
+        let places: Vec<_> =
+            (0..3).map(|_| Place::new(invocation(), "run::tests::shared", 1).unwrap()).collect();
         let named = |place: &Place| place.directory.file_name().unwrap().to_owned();
         assert_eq!(places.iter().map(named).collect::<Vec<_>>(), ["1", "2", "3"]);
-        let retry = Place::new("run::tests::shared", 7).unwrap();
+        let retry = Place::new(invocation(), "run::tests::shared", 7).unwrap();
         assert_eq!(named(&retry), "7");
         places.iter().chain([&retry]).for_each(Place::remove_empty);
         assert!(!retry.directory.exists());

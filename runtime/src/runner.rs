@@ -1,6 +1,7 @@
 //! The one sequence, the same for every backend: deploy, ready, capture, drive, settle, judge, teardown.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,119 +10,58 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::context::{Accounts, Inner, NodeClients, RunContext, SlotClock, Stage};
-use crate::deployer::{DynCluster, DynDeployer, Placement};
+use crate::deployer::{DynCluster, NodeEndpoints};
+use crate::expectation::AnyExpectation;
 use crate::failure::{Failure, FailureClass, RunFailed};
+use crate::faults::Disturbing;
 use crate::feed::BlockFeed;
-use crate::node::NodeClient;
-use crate::plan::Plan;
+use crate::node::{HttpDialect, NodeClient, NodeProgram};
+use crate::plan::{ClusterKey, Genesis};
+use crate::replay::Recording;
 use crate::report::{Journal, Phase, Report};
-use crate::run::Place;
 use crate::scenario::{Scenario, Until};
+use crate::telemetry::Telemetry;
 
 mod control;
+mod deployed;
 mod driving;
+mod past;
 mod ready;
 mod recorder;
 mod tasks;
+mod usable;
 pub use control::NodeControl;
 pub use driving::Driving;
+use driving::Unfinished;
+pub(crate) use ready::STAGE;
 use tasks::Tasks;
 pub(crate) use tasks::{TASK, panic_text};
+pub(crate) use usable::usable;
 
 /// A cluster that is ready to run scenarios.
 pub struct Runner {
     scenario: Scenario,
-    plan: Plan,
+    key: ClusterKey,
+    genesis: Genesis,
     backend: String,
     cluster: Arc<dyn DynCluster>,
     clients: NodeClients,
     feed: BlockFeed,
     directory: PathBuf,
+    cluster_directory: PathBuf,
     phases: Vec<(Phase, Duration)>,
     /// Whatever runs on this cluster draws from the same accounts, since a note can be spent once.
     accounts: Arc<Accounts>,
+    lease: u64,
+    /// How many contexts there were, so that each has channels of its own.
+    contexts: AtomicU64,
     clock: SlotClock,
+    disturbing: Arc<Disturbing>,
     journal: Arc<Journal>,
     /// Writes down what happens to chain and nodes.
     recorder: JoinSet<()>,
-}
-
-impl Runner {
-    /// Deploys the cluster of a scenario, which waited for room before or not.
-    pub(crate) async fn deploy(
-        deployer: &dyn DynDeployer,
-        scenario: &Scenario,
-        place: &Place,
-        queued: Option<Duration>,
-    ) -> Result<Self, RunFailed> {
-        let plan = scenario.plan(deployer.name());
-        let journal = Arc::clone(place.journal());
-        recorder::describe(&journal, scenario, &plan, deployer.name());
-        if let Some(queued) = queued {
-            journal.passed(Phase::Queue, queued);
-        }
-        journal.enter(Phase::Deploy);
-        let placement = place.placement();
-        let began = Instant::now();
-        let cluster = deployer.provision(&plan, &placement).await.map_err(Failure::from)?;
-        let mut phases = Vec::from_iter(queued.map(|queued| (Phase::Queue, queued)));
-        phases.push((Phase::Deploy, began.elapsed()));
-        journal.enter(Phase::Ready);
-        let deployed = Deployed { plan, backend: deployer.name(), cluster, placement, journal };
-        deployed.until_ready(scenario, phases).await
-    }
-}
-
-/// A cluster of which nothing is known yet.
-struct Deployed<'a> {
-    plan: Plan,
-    backend: &'a str,
-    cluster: Arc<dyn DynCluster>,
-    placement: Placement,
-    journal: Arc<Journal>,
-}
-
-impl Deployed<'_> {
-    /// Waits until the cluster can be used; tears it down if that fails.
-    async fn until_ready(
-        self,
-        scenario: &Scenario,
-        mut phases: Vec<(Phase, Duration)>,
-    ) -> Result<Runner, RunFailed> {
-        let Self { plan, backend, cluster, placement, journal } = self;
-        let clock = SlotClock::new(cluster.description(), scenario.topology.consensus().slot);
-        let began = Instant::now();
-        let clients = NodeClients::new(clients(&*cluster, scenario));
-        let ready = ready::until_ready(&*cluster, &clients, scenario).await;
-        phases.push((Phase::Ready, began.elapsed()));
-        let feed = match ready {
-            Ok(feed) => feed,
-            Err(failure) => {
-                let mut failures = vec![failure];
-                failures.extend(torn_down(&*cluster).await.err());
-                return Err(RunFailed { failures });
-            }
-        };
-        journal.leave();
-        let mut recorder = JoinSet::new();
-        recorder.spawn(recorder::record_chain(Arc::clone(&journal), feed.replay()));
-        recorder.spawn(recorder::record_nodes(Arc::clone(&journal), Arc::clone(&cluster)));
-        let genesis_notes = scenario.program.wallet().genesis_notes(&plan.genesis);
-        Ok(Runner {
-            accounts: Arc::new(Accounts::new(genesis_notes, scenario.seed)),
-            scenario: scenario.clone(),
-            plan,
-            backend: backend.to_owned(),
-            cluster,
-            clients,
-            feed,
-            directory: placement.directory,
-            phases,
-            clock,
-            journal,
-            recorder,
-        })
-    }
+    /// What is played, where the run is over.
+    recording: Option<Arc<Recording>>,
 }
 
 impl Runner {
@@ -141,10 +81,6 @@ impl Runner {
     #[must_use]
     pub fn control(&self) -> NodeControl {
         NodeControl::new(Arc::clone(&self.cluster))
-    }
-
-    pub(crate) fn cluster(&self) -> Arc<dyn DynCluster> {
-        Arc::clone(&self.cluster)
     }
 
     /// How long the phases before the run took.
@@ -174,9 +110,9 @@ impl Runner {
     /// The scenario is one for another cluster, or an expectation could not capture.
     pub async fn start(&self, scenario: &Scenario) -> Result<Driving, RunFailed> {
         let wanted = scenario.key(&self.backend);
-        if wanted != self.plan.key {
+        if wanted != self.key {
             return Err(Failure::new(FailureClass::Test, "runner")
-                .expected(format!("a scenario for this cluster, whose key is {}", self.plan.key))
+                .expected(format!("a scenario for this cluster, whose key is {}", self.key))
                 .seen(format!("one for a cluster with key {wanted}"))
                 .because("topology, consensus, accounts or node program differ")
                 .try_next("deploy the scenario itself")
@@ -187,7 +123,9 @@ impl Runner {
 
     /// [`start`](Self::start) in a context that the caller already has.
     pub(crate) async fn start_in(&self, cx: RunContext, scenario: &Scenario) -> Result<Driving, RunFailed> {
+        let unfinished = Unfinished::new(&cx);
         let mut phases = self.phases.clone();
+        self.come_to(&cx, Phase::Capture).await;
         let began = Instant::now();
         self.journal.enter(Phase::Capture);
         let mut captures = Tasks::default();
@@ -202,12 +140,15 @@ impl Runner {
         let captured = all_or_failures(captures.outcomes().map(|(_, captured)| captured))?;
         phases.push((Phase::Capture, began.elapsed()));
 
+        self.come_to(&cx, Phase::Drive).await;
         self.journal.enter(Phase::Drive);
         let since = Instant::now();
         cx.advance(Stage::Drive(since));
         let ends = scenario.until == Until::Satisfied;
         let awaited =
             captured.iter().filter(|it| ends && it.awaited()).map(|it| it.name().to_owned()).collect();
+        let named = |it: &AnyExpectation| (it.name().to_owned(), it.explained_by());
+        let explained_by = scenario.expectations.iter().map(named).collect();
         let mut judges = Tasks::default();
         for expectation in captured {
             let (name, cx) = (expectation.name().to_owned(), cx.clone());
@@ -219,7 +160,15 @@ impl Runner {
             workloads.spawn(workload.name().to_owned(), async move { workload.run(&cx).await });
         }
         let base = self.feed.best_height();
-        Ok(Driving { cx, judges, awaited, workloads, phases, since, base, seed: scenario.seed })
+        let seed = scenario.seed;
+        Ok(Driving { cx, judges, explained_by, awaited, workloads, phases, since, base, seed, unfinished })
+    }
+
+    /// Goes on when a run that is over did, and at once in one that lives.
+    async fn come_to(&self, cx: &RunContext, phase: Phase) {
+        if self.recording.is_some() {
+            cx.replayed_to(phase).await;
+        }
     }
 
     /// The context of a run of a scenario on this cluster.
@@ -228,22 +177,37 @@ impl Runner {
             topology: scenario.topology.clone(),
             window: scenario.window,
             program: Arc::clone(&scenario.program),
-            genesis: self.plan.genesis.clone(),
+            genesis: self.genesis.clone(),
             cluster: Arc::clone(&self.cluster),
             clients: self.clients.clone(),
             feed: self.feed.leased(),
             seed: scenario.seed,
             directory: self.directory.clone(),
+            cluster_directory: self.cluster_directory.clone(),
             clock: self.clock,
             accounts: Arc::clone(&self.accounts),
+            lease: self.lease,
             wallets: scenario.wallets,
+            workloads: scenario.workloads.iter().map(|workload| workload.name().to_owned()).collect(),
+            number: self.contexts.fetch_add(1, Ordering::Relaxed),
+            controls_nodes: scenario.needs().node_control,
+            disturbs: scenario.needs().network_faults && scenario.topology.relayed(),
+            disturbing: Arc::clone(&self.disturbing),
             stage: watch::Sender::new(Stage::Capture),
-            cut_short: false.into(),
+            cut_short: watch::Sender::default(),
+            satisfied: watch::Sender::default(),
             states: Mutex::default(),
             pending: Mutex::default(),
             sections: Mutex::default(),
             journal: Arc::clone(&self.journal),
+            telemetry: Telemetry::new(scenario.metrics_query_url.clone(), self.recording.as_ref()),
+            recording: self.recording.clone(),
         })
+    }
+
+    /// Uses the cluster no more.
+    pub(crate) async fn leave(mut self) {
+        self.recorder.shutdown().await;
     }
 
     /// Ends the cluster and removes everything but its logs.
@@ -269,11 +233,16 @@ pub(crate) async fn torn_down(cluster: &dyn DynCluster) -> Result<(), Failure> {
     })
 }
 
-fn clients(cluster: &dyn DynCluster, scenario: &Scenario) -> Vec<NodeClient> {
-    let port = scenario.program.http().port;
-    let client = |node: &crate::deployer::NodeEndpoints| {
+/// Clients of all nodes of a cluster that run a program.
+pub(crate) fn clients(cluster: &dyn DynCluster, program: &dyn NodeProgram) -> Vec<NodeClient> {
+    let HttpDialect { port, testing_port } = program.http();
+    let client = |node: &NodeEndpoints| {
         let address = node.addresses.get(&port).map_or("", String::as_str);
-        NodeClient::new(&node.name, node.role, cluster.connect(address))
+        let client = NodeClient::new(&node.name, node.role, cluster.connect(address));
+        match testing_port.as_ref().and_then(|port| node.addresses.get(port)) {
+            Some(address) => client.with_testing(cluster.connect(address)),
+            None => client,
+        }
     };
     cluster.description().nodes.iter().map(client).collect()
 }

@@ -3,15 +3,19 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use reqwest::Url;
+
 use crate::deployer::Capabilities;
-use crate::expectation::bound::{FALSE_FAILURES, Growth};
+use crate::env::{self, METRICS_URL, http_url};
+pub(crate) use crate::expectation::bound::FALSE_FAILURES;
+use crate::expectation::bound::Growth;
 use crate::expectation::{AnyExpectation, ConsensusLiveness, Expectation, NoCrash};
 pub use crate::failure::BuildError;
 use crate::failure::Problem;
 use crate::node::NodeProgram;
 use crate::plan::{ClusterKey, Plan};
 use crate::topology::{Consensus, Topology, TopologyBuilder};
-use crate::workload::{AnyWorkload, Transactions, Workload};
+use crate::workload::{AnyWorkload, Blobs, Chaos, Transactions, Workload};
 
 /// For how long a chain is watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,8 +76,9 @@ pub enum Until {
 pub struct Scenario {
     pub(crate) topology: Topology,
     pub(crate) program: Arc<dyn NodeProgram>,
+    /// Genesis accounts of its cluster: more than the scenario gets, since others may use the cluster too.
     pub(crate) accounts: Vec<u64>,
-    /// The number of accounts, where the scenario gives it.
+    /// The number of accounts that are the scenario's own, where it gives it.
     pub(crate) wallets: Option<usize>,
     pub(crate) workloads: Vec<AnyWorkload>,
     pub(crate) expectations: Vec<AnyExpectation>,
@@ -82,6 +87,7 @@ pub struct Scenario {
     /// What it may do to the cluster by itself, besides what its workloads need.
     pub(crate) declared: Capabilities,
     pub(crate) seed: u64,
+    pub(crate) metrics_query_url: Option<Url>,
 }
 
 impl Scenario {
@@ -103,6 +109,21 @@ impl Scenario {
         self.seed
     }
 
+    /// What its workloads and expectations are told of it.
+    #[must_use]
+    pub fn outline(&self) -> Outline<'_> {
+        Outline {
+            topology: &self.topology,
+            window: self.window,
+            wallets: self.wallets,
+            growth: self.growth(),
+            keeps_data: self.program.data().is_some(),
+            has_wallet: self.program.wallet().is_some(),
+            workloads: self.workloads.iter().map(AnyWorkload::name).collect(),
+            has_metrics: self.metrics_query_url.is_some(),
+        }
+    }
+
     /// What the backend must be able to do.
     #[must_use]
     pub fn needs(&self) -> Capabilities {
@@ -118,7 +139,16 @@ impl Scenario {
     /// Where the node program plans otherwise than when the scenario was built.
     #[must_use]
     pub fn plan(&self, backend: &str) -> Plan {
-        Plan::new(backend, &self.topology, &self.accounts, &*self.program)
+        self.plan_with(backend, &self.accounts)
+    }
+
+    /// The same but for the accounts of genesis: what nodes run can be told from it, and it is planned in no time.
+    pub(crate) fn plan_without_accounts(&self, backend: &str) -> Plan {
+        self.plan_with(backend, &[])
+    }
+
+    fn plan_with(&self, backend: &str, accounts: &[u64]) -> Plan {
+        Plan::new(backend, &self.topology, accounts, &*self.program)
             .unwrap_or_else(|problems| panic!("the scenario was planned when it was built: {problems:?}"))
     }
 
@@ -129,12 +159,12 @@ impl Scenario {
 
     /// How fast a healthy chain of this topology is sure to grow.
     pub(crate) fn growth(&self) -> Growth {
-        Growth::of(self.topology.consensus(), self.program.message_delay(&self.topology))
+        Growth::at_start(&self.topology, self.program.message_delay(&self.topology))
     }
 }
 
 /// What a workload or expectation is told of its scenario before anything runs.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Outline<'a> {
     /// Which nodes should exist.
     pub topology: &'a Topology,
@@ -144,6 +174,14 @@ pub struct Outline<'a> {
     pub wallets: Option<usize>,
     /// How fast a healthy chain of this topology is sure to grow.
     pub growth: Growth,
+    /// Whether the node program keeps data available.
+    pub keeps_data: bool,
+    /// Whether the node program's transactions can be made.
+    pub has_wallet: bool,
+    /// The names of the scenario's workloads.
+    pub workloads: Vec<&'a str>,
+    /// Whether there is a Prometheus to ask for metrics.
+    pub has_metrics: bool,
 }
 
 /// Accounts that genesis funds where the scenario does not say how many, and the value of each.
@@ -158,6 +196,14 @@ struct Wallets {
 }
 
 impl Wallets {
+    /// The accounts of a cluster whose scenarios want such wallets: as many as by default, at least for four
+    /// scenarios, but no more than 4,000 for that. Begun at a multiple of `users`, so many of them are one split.
+    fn pool(self) -> Vec<u64> {
+        const SCENARIOS: usize = 4;
+        let enough = DEFAULT_ACCOUNTS.max((SCENARIOS * self.users).min(SCENARIOS * DEFAULT_ACCOUNTS));
+        self.split().into_iter().cycle().take(enough.max(self.users)).collect()
+    }
+
     /// An equal split; the rest goes to the first.
     fn split(self) -> Vec<u64> {
         let users = self.users as u64;
@@ -177,6 +223,7 @@ impl Wallets {
 /// let scenario = ScenarioBuilder::topology_with(|t| t.network_star().validators(3).executors(2))
 ///     .wallets(50)
 ///     .transactions_with(|txs| txs.rate(5).users(20))
+///     .da_with(|da| da.channel_rate(1).blob_rate(2))
 ///     .expect_consensus_liveness()
 ///     .with_run_duration(Duration::from_secs(90))
 /// #   .with_program(FakeProgram)
@@ -194,6 +241,7 @@ pub struct ScenarioBuilder {
     until: Until,
     declared: Capabilities,
     seed: Option<u64>,
+    metrics_query_url: Option<String>,
 }
 
 /// What acts and what judges.
@@ -228,6 +276,7 @@ impl ScenarioBuilder {
             until: Until::default(),
             declared: Capabilities::default(),
             seed: None,
+            metrics_query_url: None,
         }
     }
 
@@ -299,10 +348,17 @@ impl ScenarioBuilder {
         self
     }
 
-    /// Sets what drives everything random; drawn and printed by default.
+    /// Sets what drives everything random; drawn and printed by default. `SCENARIO_SEED` goes before it.
     #[must_use]
     pub fn with_seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
+        self
+    }
+
+    /// Says which Prometheus has the nodes' metrics, by its base URL; by default `NOMOS_METRICS_QUERY_URL` does.
+    #[must_use]
+    pub fn with_metrics_query_url(mut self, url: impl Into<String>) -> Self {
+        self.metrics_query_url = Some(url.into());
         self
     }
 
@@ -332,7 +388,9 @@ impl ScenarioBuilder {
     }
 
     fn build_with_parts(self, problems: &mut Vec<Problem>) -> Option<Scenario> {
-        let Self { topology, program, wallets, parts, window, until, declared, seed } = self;
+        let Self { topology, program, wallets, parts, window, until, declared, seed, metrics_query_url } =
+            self;
+        let settings = env::check().map_err(|bad| problems.extend_from_slice(bad)).ok();
         let topology = topology.build().map_err(|found| problems.extend(found)).ok();
         let program = program.or_else(|| INSTALLED.get().cloned());
         if program.is_none() {
@@ -343,8 +401,20 @@ impl ScenarioBuilder {
             ));
         }
         problems.extend(wallets.and_then(Wallets::problem));
+        let metrics_query_url = metrics_query_url.and_then(|url| {
+            let bad = |expected| {
+                Problem::new(
+                    "scenario.metrics_query_url",
+                    format!("`{url}`, expected {expected}"),
+                    METRICS_URL,
+                )
+            };
+            http_url(&url).map_err(|expected| problems.push(bad(expected))).ok()
+        });
         let (topology, program) = topology.zip(program)?;
         problems.extend(window.problem(topology.consensus()));
+        let needs = parts.workloads.iter().map(AnyWorkload::needs).fold(declared, Capabilities::or);
+        let topology = if needs.network_faults { topology.through_relay() } else { topology };
         let mut scenario = Scenario {
             accounts: vec![DEFAULT_FUNDS; DEFAULT_ACCOUNTS],
             wallets: wallets.map(|wallets| wallets.users),
@@ -353,18 +423,20 @@ impl ScenarioBuilder {
             window,
             until,
             declared,
-            seed: seed.unwrap_or_else(rand::random),
+            seed: settings.and_then(|it| it.seed).or(seed).unwrap_or_else(rand::random),
+            metrics_query_url: metrics_query_url.or_else(|| settings?.metrics_query_url.clone()),
             topology,
             program,
         };
         problems.extend(
-            Plan::new("any", &scenario.topology, &scenario.accounts, &*scenario.program)
+            // What single nodes are given does not depend on accounts, and planning them all takes long.
+            Plan::new("any", &scenario.topology, &scenario.accounts[..1], &*scenario.program)
                 .err()
                 .unwrap_or_default(),
         );
         scenario.add(&parts, problems);
         if let Some(wallets) = wallets.filter(|_| problems.is_empty()) {
-            scenario.accounts = wallets.split();
+            scenario.accounts = wallets.pool();
         }
         Some(scenario)
     }
@@ -372,17 +444,43 @@ impl ScenarioBuilder {
 
 impl Scenario {
     /// The same cluster, window and seed with more workloads and expectations.
+    ///
+    /// What they do to the cluster has to be declared: others may use it, too.
     pub(crate) fn with_parts(&self, parts: &Parts) -> Result<Self, BuildError> {
         let mut scenario = self.clone();
         let mut problems = Vec::new();
+        for workload in &parts.workloads {
+            let undeclared = self.permitted().lacking(&workload.needs());
+            if !undeclared.is_empty() {
+                problems.push(Problem::new(
+                    workload.name(),
+                    format!("needs {}, which the scenario does not declare", undeclared.join(", ")),
+                    match undeclared.contains(&"network_faults") {
+                        true => "write `#[scenario(faults)]`, so that links are planned through a relay",
+                        false => "write `#[scenario(node_control)]`, so that nobody else uses the cluster meanwhile",
+                    },
+                ));
+            }
+        }
         scenario.add(parts, &mut problems);
         if problems.is_empty() { Ok(scenario) } else { Err(BuildError { problems }) }
     }
 
+    /// What it may do to the cluster, by what it declares.
+    fn permitted(&self) -> Capabilities {
+        let Capabilities { node_control, network_faults, .. } = self.declared;
+        self.declared.or(Capabilities {
+            pause: node_control,
+            isolate: node_control,
+            shaping: network_faults,
+            ..Capabilities::default()
+        })
+    }
+
     fn add(&mut self, parts: &Parts, problems: &mut Vec<Problem>) {
-        let growth = self.growth();
-        let topology = self.topology.clone();
-        let outline = Outline { topology: &topology, window: self.window, wallets: self.wallets, growth };
+        let mut outlined = self.clone();
+        outlined.workloads.extend(parts.workloads.iter().cloned());
+        let outline = outlined.outline();
         for workload in &parts.workloads {
             problems.extend(workload.problems(&outline));
             if self.workloads.iter().any(|other| other.name() == workload.name()) {
@@ -442,6 +540,11 @@ impl Window {
 
 static INSTALLED: OnceLock<Arc<dyn NodeProgram>> = OnceLock::new();
 
+/// The node program of this process, if it has one.
+pub(crate) fn installed_program() -> Option<Arc<dyn NodeProgram>> {
+    INSTALLED.get().cloned()
+}
+
 /// Names the node program of this process, used where a scenario names none. `main!` calls it.
 ///
 /// # Panics
@@ -477,6 +580,16 @@ pub trait ScenarioBuilderExt: Sized {
         self.with_workload(with(Transactions::default()))
     }
 
+    /// Publishes blobs, by default one per block, and expects each to be available.
+    fn da_with(self, with: impl FnOnce(Blobs) -> Blobs) -> Self {
+        self.with_workload(with(Blobs::default()))
+    }
+
+    /// Disturbs nodes, and expects each that comes back to catch up.
+    fn chaos_with<C: Into<Chaos>>(self, with: impl FnOnce(Chaos) -> C) -> Self {
+        self.with_workload(with(Chaos::default()).into())
+    }
+
     /// Expects every node's chain to grow as fast as a healthy chain is sure to.
     fn expect_consensus_liveness(self) -> Self {
         self.with_expectation(ConsensusLiveness::default())
@@ -493,6 +606,7 @@ impl ScenarioBuilderExt for ScenarioBuilder {
 mod tests {
     use super::*;
     use crate::fake::FakeProgram;
+    use crate::plan::{NodePlanning, PlannedNode};
     use crate::topology::Topology;
 
     fn builder() -> ScenarioBuilder {
@@ -511,6 +625,38 @@ mod tests {
             ["scenario: has neither workload nor expectation, so it would prove nothing; add \
               `.expect_consensus_liveness()` or a workload"]
         );
+    }
+
+    #[test]
+    fn transactions_need_a_wallet() {
+        let told = problems(builder().with_program(WithoutWallet).transactions_with(|tx| tx));
+        assert_eq!(
+            told,
+            ["transactions: the node program has no wallet, so that none can be made; implement \
+              `NodeProgram::wallet`"]
+        );
+        let others = builder().with_program(WithoutWallet).expect_consensus_liveness().build();
+        assert!(others.is_ok(), "what sends none needs none");
+    }
+
+    struct WithoutWallet;
+
+    impl NodeProgram for WithoutWallet {
+        fn name(&self) -> &str {
+            "poor"
+        }
+
+        fn identity(&self) -> String {
+            "1".to_owned()
+        }
+
+        fn plan(&self, node: &NodePlanning<'_>) -> Result<PlannedNode, Problem> {
+            FakeProgram.plan(node)
+        }
+
+        fn message_delay(&self, _: &Topology) -> Duration {
+            Duration::ZERO
+        }
     }
 
     #[test]
@@ -550,15 +696,32 @@ mod tests {
     }
 
     #[test]
+    fn what_a_workload_does_to_the_cluster_has_to_be_declared() {
+        let chaos = AnyWorkload::new(Chaos::default().node("validator-0").at_height(1).pause().and());
+        let parts = Parts { workloads: vec![chaos], expectations: Vec::new() };
+        let declared = builder().enable_node_control().build_base().unwrap().with_parts(&parts);
+        assert!(declared.is_ok());
+        let error = builder().build_base().unwrap().with_parts(&parts).err().expect("it is not declared");
+        let told = error.problems[0].to_string();
+        assert!(told.starts_with("chaos: needs node_control, pause, which the scenario does not"), "{told}");
+    }
+
+    #[test]
     fn funds_are_split_equally_and_the_rest_goes_to_the_first() {
-        assert_eq!(Wallets { total: 11, users: 3 }.split(), [5, 3, 3]);
+        let wallets = Wallets { total: 11, users: 3 };
+        assert_eq!(wallets.split(), [5, 3, 3]);
+        assert_eq!((wallets.pool().len(), &wallets.pool()[..6]), (1_000, &[5, 3, 3, 5, 3, 3][..]));
+        assert_eq!(Wallets { total: 2_000, users: 2_000 }.pool().len(), 4_000);
+        assert_eq!(Wallets { total: 5_000, users: 5_000 }.pool().len(), 5_000);
     }
 
     #[test]
     fn clusters_are_the_same_for_scenarios_that_differ_in_what_they_do() {
+        let rich = builder().wallets(30).expect_consensus_liveness().build().unwrap();
         let one = builder().expect_consensus_liveness().with_seed(1).build().unwrap();
         let other = builder().transactions_with(|tx| tx).with_seed(2).build().unwrap();
         assert_eq!(one.key("local"), other.key("local"));
+        assert_eq!(one.key("local"), rich.key("local"), "accounts of 100 units are the same for all");
         assert_ne!(one.key("local"), one.key("compose"));
         let larger =
             ScenarioBuilder::with_topology(Topology::with_node_counts(3, 0)).with_program(FakeProgram);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Problem;
+use crate::faults::Link;
 
 /// What a node does. A value, never a Rust type per role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -118,6 +119,9 @@ pub struct Node {
     /// Whether the node is not started with the cluster.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub late: bool,
+    /// Whom the node dials in place of those that the layout gives it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dials: Option<Vec<String>>,
 }
 
 /// Stake of every node unless it is given another.
@@ -129,6 +133,8 @@ pub struct Topology {
     nodes: Vec<Node>,
     layout: Layout,
     consensus: Consensus,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    relayed: bool,
 }
 
 impl Topology {
@@ -162,10 +168,39 @@ impl Topology {
         &self.nodes
     }
 
-    /// Who dials whom.
+    /// Who dials whom, but for nodes that have [peers of their own](Node::dials).
     #[must_use]
     pub fn layout(&self) -> Layout {
         self.layout
+    }
+
+    /// The nodes that node `index` dials: its own choice, or what its layout gives it.
+    #[must_use]
+    pub fn dials(&self, index: usize) -> Vec<usize> {
+        dials(&self.nodes, self.layout, index)
+    }
+
+    /// Whether the links between nodes lead through a relay, so that they can be disturbed. Nodes must then learn no
+    /// address but those that they are given.
+    #[must_use]
+    pub fn relayed(&self) -> bool {
+        self.relayed
+    }
+
+    /// The same, with links through a relay.
+    pub(crate) fn through_relay(mut self) -> Self {
+        self.relayed = true;
+        self
+    }
+
+    /// Who sends to whom, in both directions of each connection.
+    #[must_use]
+    pub fn links(&self) -> Vec<Link> {
+        let name = |index: usize| self.nodes[index].name.as_str();
+        let dialled = |index: usize| self.dials(index).into_iter().map(move |peer| (index, peer));
+        let dialled = (0..self.nodes.len()).flat_map(dialled);
+        let both = dialled.map(|(from, to)| Link::new(name(from), name(to)));
+        both.flat_map(|link| [link.back(), link]).collect()
     }
 
     /// The consensus all nodes agree on.
@@ -175,13 +210,21 @@ impl Topology {
     }
 
     /// How many nodes are connected to node `index` as soon as the cluster runs, counting both directions:
-    /// what its layout gives it, but for [late](Node::late) nodes.
+    /// what it dials and is dialled by, but for [late](Node::late) nodes.
     #[must_use]
     pub fn peers_at_start(&self, index: usize) -> usize {
         let runs = |&node: &usize| !self.nodes[node].late;
-        let dialled_by =
-            (index + 1..self.nodes.len()).filter(|&other| self.layout.dials(other).contains(&index));
-        self.layout.dials(index).into_iter().chain(dialled_by).filter(runs).count()
+        let dialled_by = (0..self.nodes.len()).filter(|&other| self.dials(other).contains(&index));
+        self.dials(index).into_iter().chain(dialled_by).filter(runs).count()
+    }
+
+    /// The share of all stake that is online as soon as the cluster runs: what [late](Node::late) nodes do not
+    /// have.
+    #[must_use]
+    pub fn stake_at_start(&self) -> f64 {
+        let stake =
+            |late: bool| self.nodes.iter().filter(|it| late || !it.late).map(|it| it.stake).sum::<u64>();
+        stake(false) as f64 / stake(true).max(1) as f64
     }
 
     /// The number of nodes of a role.
@@ -323,13 +366,41 @@ impl TopologyBuilder {
             }
         }
         problems.extend(self.overrides.iter().filter_map(|(name, node)| node.problem(name)));
+        problems.extend((0..nodes.len()).filter_map(|index| undiallable(&nodes, self.layout, index)));
         problems.extend(stranded(&nodes, self.layout));
         if problems.is_empty() {
-            Ok(Topology { nodes, layout: self.layout, consensus: self.consensus.clone() })
+            Ok(Topology { nodes, layout: self.layout, consensus: self.consensus.clone(), relayed: false })
         } else {
             Err(problems)
         }
     }
+}
+
+/// The nodes that node `index` dials; names that nobody has are left out.
+fn dials(nodes: &[Node], layout: Layout, index: usize) -> Vec<usize> {
+    let Some(names) = &nodes[index].dials else { return layout.dials(index) };
+    names.iter().filter_map(|name| nodes.iter().position(|node| node.name == *name)).collect()
+}
+
+/// What is wrong with whom a node chose to dial.
+fn undiallable(nodes: &[Node], layout: Layout, index: usize) -> Option<Problem> {
+    let Node { name, dials: Some(chosen), .. } = &nodes[index] else { return None };
+    let wrong = |(place, peer): (usize, &String)| {
+        let Some(other) = nodes.iter().position(|node| node.name == *peer) else {
+            return Some(format!("there is no node `{peer}`"));
+        };
+        if other == index {
+            return Some("a node cannot dial itself".to_owned());
+        }
+        if chosen[..place].contains(peer) {
+            return Some(format!("`{peer}` is there twice"));
+        }
+        let is_dialled = dials(nodes, layout, other).contains(&index);
+        is_dialled.then(|| format!("`{peer}` dials {name}, and only one side of a link may dial"))
+    };
+    let wrong = chosen.iter().enumerate().find_map(wrong)?;
+    let place = format!("topology.with_node(\"{name}\").dials");
+    Some(Problem::new(place, wrong, "name other nodes of the topology that do not dial this one"))
 }
 
 /// Nodes that start with the cluster and dial only such as do not: they would be alone for good.
@@ -343,7 +414,7 @@ fn stranded(nodes: &[Node], layout: Layout) -> Vec<Problem> {
         )];
     }
     let alone = |(index, node): (usize, &Node)| {
-        let dials = layout.dials(index);
+        let dials = dials(nodes, layout, index);
         let late: Vec<&str> =
             dials.iter().filter(|&&peer| nodes[peer].late).map(|&peer| nodes[peer].name.as_str()).collect();
         (!node.late && !dials.is_empty() && late.len() == dials.len()).then(|| {
@@ -372,6 +443,7 @@ impl Node {
             binary: None,
             image: None,
             late: false,
+            dials: None,
         }
     }
 }
@@ -385,6 +457,7 @@ pub struct NodeOverrides {
     binary: Option<PathBuf>,
     image: Option<String>,
     late: bool,
+    dials: Option<Vec<String>>,
 }
 
 impl NodeOverrides {
@@ -449,6 +522,19 @@ impl NodeOverrides {
         self
     }
 
+    /// Chooses whom the node dials, in place of those that the layout gives it: nobody, where none is named.
+    ///
+    /// ```
+    /// # use logos_scenario_runtime::Topology;
+    /// let topology = Topology::with_node_counts(4, 0)
+    ///     .with_node("validator-3", |node| node.late().dials(["validator-1", "validator-2"]));
+    /// ```
+    #[must_use]
+    pub fn dials<S: Into<String>>(mut self, peers: impl IntoIterator<Item = S>) -> Self {
+        self.dials = Some(peers.into_iter().map(Into::into).collect());
+        self
+    }
+
     fn apply(&self, node: &mut Node) {
         node.stake = self.stake.unwrap_or(node.stake);
         node.config.extend(self.config.iter().cloned());
@@ -456,6 +542,7 @@ impl NodeOverrides {
         node.binary = self.binary.clone().or(node.binary.take());
         node.image = self.image.clone().or(node.image.take());
         node.late |= self.late;
+        node.dials = self.dials.clone().or(node.dials.take());
     }
 }
 
@@ -530,5 +617,34 @@ mod tests {
                 "topology.with_node(\"validator-7\").env",
             ]
         );
+    }
+
+    #[test]
+    fn a_node_may_choose_whom_it_dials() {
+        let topology = Topology::with_node_counts(4, 0)
+            .with_node("validator-3", |node| node.dials(["validator-1", "validator-2"]));
+        let topology = topology.build().unwrap();
+        assert_eq!((topology.dials(2), topology.dials(3)), (vec![0], vec![1, 2]));
+        let peers: Vec<_> = (0..4).map(|index| topology.peers_at_start(index)).collect();
+        assert_eq!(peers, [2, 2, 2, 2]);
+        assert_eq!(topology.links().len(), 8);
+    }
+
+    #[test]
+    fn peers_that_cannot_be_dialled_are_told() {
+        for (peers, told) in [
+            (&["validator-7"][..], "there is no node `validator-7`"),
+            (&["validator-0"], "a node cannot dial itself"),
+            (&["validator-1"], "`validator-1` dials validator-0, and only one side of a link may dial"),
+        ] {
+            let topology = Topology::with_node_counts(3, 0)
+                .with_node("validator-0", |node| node.dials(peers.iter().copied()));
+            let problems = topology.build().unwrap_err();
+            assert_eq!(problems[0].place(), "topology.with_node(\"validator-0\").dials");
+            assert!(problems[0].to_string().contains(told), "{problems:?}");
+        }
+        let twice = Topology::with_node_counts(3, 0)
+            .with_node("validator-2", |node| node.dials(["validator-1", "validator-1"]));
+        assert!(twice.build().unwrap_err()[0].to_string().contains("`validator-1` is there twice"));
     }
 }

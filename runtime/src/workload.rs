@@ -4,18 +4,32 @@
 //! [`with_workload`](crate::ScenarioBuilderExt::with_workload). Those that ship:
 //!
 //! - [`Transactions`]: signed transfers at a rate per block.
+//! - [`Chaos`]: nodes are stopped, killed, paused and restarted.
+//! - [`Blobs`]: blobs at a rate per block, on channels of their own.
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::context::RunContext;
 use crate::deployer::{BoxFuture, Capabilities};
 use crate::expectation::AnyExpectation;
 use crate::failure::{Failure, Problem};
+use crate::replay::Recording;
 use crate::scenario::Outline;
+use crate::wait::pause;
 
+mod blobs;
+pub mod chaos;
+mod pace;
 mod transactions;
-pub use transactions::{Due, Entries, Fate, Schedule, Scheduled, Summary, TransactionLog, Transactions};
+pub use blobs::{
+    BlobEntries, BlobFate, BlobLog, BlobSchedule, BlobSummary, Blobs, Dispersed, Retrieval, ScheduledBlob,
+};
+pub(crate) use blobs::{payload, recalled_messages};
+pub use chaos::{Chaos, ChaosLog, Disturbance, FaultPlan};
+pub use pace::Due;
+pub use transactions::{Entries, Fate, Schedule, Scheduled, Summary, TransactionLog, Transactions};
 
 /// Acts on a cluster while the chain is watched.
 ///
@@ -47,6 +61,22 @@ pub trait Workload: Send + Sync + 'static {
     ///
     /// Whatever makes going on pointless.
     fn run(&self, cx: &RunContext) -> impl Future<Output = Result<Counters, Failure>> + Send;
+
+    /// In place of [`run`](Self::run) where a run that is over is judged again: tells the state that it shares with its
+    /// expectations what it did, each thing when its [time](Recording::at) comes, from the files that it wrote into the
+    /// run's [directory](Recording::directory).
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot: the expectations that it brings are not judged then. By default it wrote nothing.
+    fn recall(
+        &self,
+        cx: &RunContext,
+        recording: &Recording,
+    ) -> impl Future<Output = Result<(), String>> + Send {
+        let _ = (cx, recording);
+        async { Err(format!("what `{}` did is in no file", self.name())) }
+    }
 }
 
 /// What a workload did, by name: `submitted` → 90.
@@ -68,12 +98,20 @@ impl Counters {
     }
 }
 
+/// What answers to workloads may take after they are told to stop.
+const ANSWERS: Duration = Duration::from_secs(10);
+
 trait DynWorkload: Send + Sync {
     fn name(&self) -> &str;
     fn needs(&self) -> Capabilities;
     fn problems(&self, outline: &Outline<'_>) -> Vec<Problem>;
     fn expectations(&self) -> Vec<AnyExpectation>;
     fn run<'a>(&'a self, cx: &'a RunContext) -> BoxFuture<'a, Result<Counters, Failure>>;
+    fn recall<'a>(
+        &'a self,
+        cx: &'a RunContext,
+        recording: &'a Recording,
+    ) -> BoxFuture<'a, Result<(), String>>;
 }
 
 impl<W: Workload> DynWorkload for W {
@@ -95,6 +133,14 @@ impl<W: Workload> DynWorkload for W {
 
     fn run<'a>(&'a self, cx: &'a RunContext) -> BoxFuture<'a, Result<Counters, Failure>> {
         Box::pin(Workload::run(self, cx))
+    }
+
+    fn recall<'a>(
+        &'a self,
+        cx: &'a RunContext,
+        recording: &'a Recording,
+    ) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(Workload::recall(self, cx, recording))
     }
 }
 
@@ -128,6 +174,30 @@ impl AnyWorkload {
     }
 
     pub(crate) async fn run(&self, cx: &RunContext) -> Result<Counters, Failure> {
-        self.0.run(cx).await
+        match cx.recording() {
+            Some(recording) => self.replay(cx, recording).await,
+            None => self.0.run(cx).await,
+        }
+    }
+
+    /// Comes to what it came to then.
+    async fn replay(&self, cx: &RunContext, recording: &Recording) -> Result<Counters, Failure> {
+        let outcome = recording.outcome(cx.number(), self.name());
+        let recalled = match &outcome {
+            None => {
+                let nothing = format!("`{}` did nothing in that run", self.name());
+                recording.lacks(&nothing);
+                Err(nothing)
+            }
+            Some(_) => tokio::select! {
+                recalled = self.0.recall(cx, recording) => recalled,
+                () = async { cx.stopping().await; pause(ANSWERS).await } => Ok(()),
+            },
+        };
+        if let Err(why) = recalled {
+            self.expectations().iter().for_each(|it| recording.lacks_for(it.name(), &why));
+        }
+        cx.stopping().await;
+        outcome.unwrap_or_else(|| Ok(Counters::default()))
     }
 }

@@ -38,7 +38,7 @@ async fn a_node_that_never_opens_its_http_is_told_with_what_it_may_wait_for() {
         "validator-0: is so",
         "validator-1 did not answer validator-1/cryptarchia/info: connection refused",
         "last lines of validator-1's log:\n",
-        "because: a node opens its HTTP when all else it needs is there",
+        "because: validator-1: a node opens its HTTP when all else it needs is there",
         "look at: the fake log of validator-1",
         "try: read the end of the named nodes' logs",
     ];
@@ -50,7 +50,7 @@ async fn a_node_that_answers_garbage_is_told_within_seconds() {
     let texts = [
         "expected: every node to answer over HTTP as the node program's API",
         "<html>no node</html>",
-        "because: something answers there, but not as a node of this program",
+        "because: validator-1: something answers there, but not as a node of this program",
         "try: see that the executable is the one",
     ];
     check("faults.http", "garbage", Duration::from_secs(5), &texts).await;

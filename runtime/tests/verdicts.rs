@@ -12,9 +12,9 @@ use logos_scenario_runtime::plan::{Genesis, NodePlanning, PlannedNode};
 use logos_scenario_runtime::report::{Phase, Record, Verdict};
 use logos_scenario_runtime::workload::Summary;
 use logos_scenario_runtime::{
-    BlockInterval, ChainAgreement, Counters, Deployer, Failure, FailureClass, LogPattern, NodeProgram,
-    Problem, Report, RunContext, RunFailed, ScenarioBuilder, ScenarioBuilderExt, Topology, TransactionId,
-    Workload, wait,
+    BlockInterval, ChainAgreement, Counters, Deployer, Failure, FailureClass, LogPattern, MetricThreshold,
+    NodeProgram, Problem, Report, ResourceUse, RunContext, RunFailed, ScenarioBuilder, ScenarioBuilderExt,
+    Topology, TransactionId, TransactionLatency, TransactionStage, Workload, wait,
 };
 
 fn builder() -> ScenarioBuilder {
@@ -91,8 +91,13 @@ async fn a_split_chain_is_seen_by_ancestry() {
     check_fault(
         "validator-2",
         Fault::Fork,
-        &["ConsensusLiveness", "ChainAgreement", "TransactionInclusion"],
-        &["hold different blocks irreversible", "forked after height"],
+        &["ChainAgreement", "ConsensusLiveness", "TransactionInclusion"],
+        &[
+            "hold different blocks irreversible",
+            "forked after height",
+            "ConsensusLiveness failed (product), as a consequence of ChainAgreement\n",
+            "TransactionInclusion failed (product), as a consequence of ChainAgreement and ConsensusLiveness\n",
+        ],
     )
     .await;
 }
@@ -115,8 +120,68 @@ async fn a_window_in_blocks_ends_with_them() {
         builder().with_run_blocks(30).transactions_with(|tx| tx.rate(2)).expect_consensus_liveness();
     let report = run(FakeDeployer::default(), builder).await.unwrap();
     assert!(report.workloads["transactions"].0["submitted"] >= 58, "{report}");
-    let drive = report.phases.iter().find(|(phase, _)| phase.to_string() == "drive").unwrap().1;
-    assert!(drive > Duration::from_secs(50) && drive < Duration::from_secs(120), "{drive:?}");
+    assert!(
+        drive(&report) > Duration::from_secs(50) && drive(&report) < Duration::from_secs(120),
+        "{report}"
+    );
+}
+
+/// How long the drive took.
+fn drive(report: &Report) -> Duration {
+    let (_, drive) = report.phases.iter().find(|(phase, _)| *phase == Phase::Drive).expect("it was driven");
+    *drive
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_satisfied_run_ends_when_the_chain_grew_by_what_its_window_demands() {
+    let report = run(FakeDeployer::default(), builder().expect_consensus_liveness().until_satisfied());
+    let report = report.await.unwrap();
+    assert!(report.satisfied && report.held.contains(&"ConsensusLiveness".to_owned()), "{report}");
+    // The window is 60 slots, of which a healthy chain is sure to fill more than 30.
+    assert!(
+        drive(&report) > Duration::from_secs(60) && drive(&report) < Duration::from_secs(110),
+        "{report}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_satisfied_run_ends_when_all_that_was_planned_is_included() {
+    let builder = full().until_satisfied();
+    let report = run(FakeDeployer::default(), builder).await.unwrap();
+    let transactions: Summary = serde_json::from_value(report.sections["transactions"].clone()).unwrap();
+    assert_eq!((transactions.planned, transactions.included), (270, 270), "{}", transactions.counts());
+    assert!(drive(&report) <= Duration::from_secs(120), "{report}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_is_not_satisfied_while_a_node_stays_behind() {
+    let began = tokio::time::Instant::now();
+    let deployer = FakeDeployer::default().with_fault("validator-2", 5, Fault::Fork);
+    let builder = builder().expect_consensus_liveness().until_satisfied();
+    let failed = run(deployer, builder).await.unwrap_err();
+    assert!(failed.to_string().contains("validator-2 grew by "), "{failed}");
+    assert!(began.elapsed() >= Duration::from_secs(120), "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_is_not_satisfied_while_transactions_are_dropped() {
+    let began = tokio::time::Instant::now();
+    let deployer = FakeDeployer::default().with_fault("validator-0", 5, Fault::DropTransactions);
+    let failed = run(deployer, full().until_satisfied()).await.unwrap_err();
+    assert!(failed.to_string().contains("TransactionInclusion failed (product)"), "{failed}");
+    assert!(began.elapsed() >= Duration::from_secs(120), "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_satisfied_is_judged_until_the_run_ends() {
+    // Of 300 slots a healthy chain is sure to fill about 240; it stops after them, while transactions still wait.
+    let deployer = ["validator-0", "validator-1", "validator-2", "executor-0"]
+        .into_iter()
+        .fold(FakeDeployer::default(), |deployer, node| deployer.with_fault(node, 250, Fault::Idle));
+    let builder = full().with_run_duration(Duration::from_secs(600)).until_satisfied();
+    let failed = run(deployer, builder).await.unwrap_err();
+    assert!(failed.to_string().contains("ConsensusLiveness failed (product)"), "{failed}");
+    assert!(failed.to_string().contains("no block for "), "{failed}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -133,6 +198,33 @@ async fn what_a_node_missed_by_our_hand_is_not_held_against_it_or_the_chain() {
     assert!(report.held.contains(&"ConsensusLiveness".to_owned()), "{report}");
     let transactions: Summary = serde_json::from_value(report.sections["transactions"].clone()).unwrap();
     assert_eq!((transactions.included, transactions.rejected), (270, 0), "{}", transactions.counts());
+    runner.teardown().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_the_end_of_a_run_is_told_when_nobody_judges_it() {
+    let scenario = builder().expect_consensus_liveness().build().unwrap();
+    let runner = FakeDeployer::default().deploy(&scenario).await.unwrap();
+    let dropped = runner.start(&scenario).await.unwrap();
+    let cx = dropped.context().clone();
+    assert!(!cx.was_cut_short());
+    drop(dropped);
+    tokio::time::timeout(Duration::from_secs(1), cx.cancelled()).await.expect("it was given up");
+    let judged = runner.start(&scenario).await.unwrap();
+    let cx = judged.context().clone();
+    judged.finish().await.unwrap();
+    assert!(!cx.was_cut_short(), "it was judged");
+    runner.teardown().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_test_without_node_control_controls_no_nodes() {
+    let scenario = builder().expect_consensus_liveness().build().unwrap();
+    let runner = FakeDeployer::default().deploy(&scenario).await.unwrap();
+    let driving = runner.start(&scenario).await.unwrap();
+    let refused = driving.context().control().err().expect("it is not declared");
+    assert!(refused.to_string().contains("`#[scenario(node_control)]`"), "{refused}");
+    drop(driving);
     runner.teardown().await.unwrap();
 }
 
@@ -230,8 +322,8 @@ impl NodeProgram for SlowWallet {
         FakeProgram.plan(node)
     }
 
-    fn wallet(&self) -> &dyn Wallet {
-        self
+    fn wallet(&self) -> Option<&dyn Wallet> {
+        Some(self)
     }
 
     fn message_delay(&self, _: &logos_scenario_runtime::Topology) -> Duration {
@@ -299,12 +391,71 @@ async fn what_holds_on_a_healthy_chain() {
     run(FakeDeployer::default(), builder).await.unwrap();
 }
 
+fn latency() -> TransactionLatency {
+    TransactionLatency::default()
+        .at_most(TransactionStage::Pooled, 1.0, Duration::from_secs(1))
+        .at_most(TransactionStage::Included, 0.95, Duration::from_secs(10))
+        .at_most(TransactionStage::Final, 0.5, Duration::from_secs(40))
+}
+
+#[tokio::test(start_paused = true)]
+async fn latency_and_resources_of_a_healthy_chain_are_within_bounds() {
+    let resources = ResourceUse::default().memory_at_most(20 << 20).cores_at_most(0.1);
+    let builder = full().with_expectation(latency()).with_expectation(resources);
+    let report = run(FakeDeployer::default(), builder).await.unwrap();
+    let transactions: Summary = serde_json::from_value(report.sections["transactions"].clone()).unwrap();
+    assert_eq!(transactions.pooled_seconds.unwrap().count, 270);
+    assert_eq!(report.sections["transaction_latency"].as_array().unwrap().len(), 3);
+    let samples = report.sections["resource_use"]["validator-2"]["memory_mib"]["count"].as_u64();
+    assert!(samples.is_some_and(|samples| samples > 100), "{samples:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_stage_has_an_objective_of_its_own() {
+    for (stage, within, text) in [
+        (TransactionStage::Included, Duration::from_millis(100), "% were included within 100ms"),
+        (TransactionStage::Final, Duration::from_secs(2), "% were final within 2s"),
+    ] {
+        let failed =
+            run(FakeDeployer::default(), full().with_expectation(latency().at_most(stage, 0.9, within)));
+        let failed = failed.await.unwrap_err();
+        assert_eq!(failed.failures.len(), 1, "{failed}");
+        assert!(failed.to_string().contains(text), "no `{text}` in:\n{failed}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_lost_is_late_as_a_consequence() {
+    let deployer = FakeDeployer::default().with_fault("validator-0", 5, Fault::DropTransactions);
+    let failed = run(deployer, full().with_expectation(latency())).await.unwrap_err();
+    let subjects: Vec<_> = failed.failures.iter().map(|failure| failure.subject.as_str()).collect();
+    assert_eq!(subjects, ["TransactionInclusion", "TransactionLatency"], "{failed}");
+    let text = "TransactionLatency failed (product), as a consequence of TransactionInclusion";
+    assert!(failed.to_string().contains(text), "{failed}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_leaks_is_told_by_name() {
+    let resources = ResourceUse::default().memory_at_most(30 << 20).cores_at_most(0.5).excess(0.1);
+    let leaking = FakeDeployer::default().with_fault("validator-1", 5, Fault::Leak);
+    let failed = run(leaking.clone(), builder().with_expectation(resources)).await.unwrap_err();
+    for text in ["validator-1: ", "samples over 30.00 MiB", "samples over 0.50 cores"] {
+        assert!(failed.to_string().contains(text), "no `{text}` in:\n{failed}");
+    }
+    assert!(!failed.to_string().contains("validator-0"), "{failed}");
+    let patient = ResourceUse::default().memory_at_most(30 << 20).excess(0.9);
+    run(leaking, builder().with_expectation(patient)).await.unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_does_not_hold_is_told_with_what_was_seen() {
     let nobody = TransactionId([7; 32]);
     let builder = builder()
         .with_expectation(eventually("high at once", Duration::from_secs(20), height_at_least(1_000)))
         .with_expectation(sometimes("included", transaction_included(nobody)))
+        .with_expectation(sometimes("either", height_at_least(1_000).or(unknown)))
+        .with_expectation(sometimes("both", nodes_agree().and(height_at_least(1_000))))
+        .with_expectation(sometimes("the contrary", height_at_least(0).not()))
         .with_expectation(always("known", unknown))
         .with_expectation(BlockInterval::default().p95_at_most(Duration::from_secs(1)))
         .with_expectation(LogPattern::new("at height").at_most(3))
@@ -312,7 +463,8 @@ async fn what_does_not_hold_is_told_with_what_was_seen() {
     let failed = run(FakeDeployer::default(), builder).await.unwrap_err();
     let subjects: Vec<_> = failed.failures.iter().map(|failure| failure.subject.as_str()).collect();
     let logs = ["LogPattern `at height`", "LogPattern `no such line`"];
-    let expected = ["high at once", "included", "known", "BlockInterval", logs[0], logs[1]];
+    let conditions = ["high at once", "included", "either", "both", "the contrary", "known"];
+    let expected = [&conditions[..], &["BlockInterval", logs[0], logs[1]]].concat();
     assert_eq!(subjects, expected, "{failed}");
     assert!(failed.to_string().contains("is in no block up to height"), "{failed}");
     assert!(failed.to_string().contains("unknown all the time"), "{failed}");
@@ -333,10 +485,13 @@ fn expectations_that_prove_nothing_are_refused() {
     let error = builder()
         .with_expectation(BlockInterval::default())
         .with_expectation(LogPattern::new("(").in_nodes(["validator-9"]))
+        .with_expectation(TransactionLatency::default())
+        .with_expectation(ResourceUse::default().cores_at_most(0.0).excess(1.0))
+        .with_expectation(MetricThreshold::new("up"))
         .build()
         .err()
         .unwrap();
     let places: Vec<_> = error.problems.iter().map(Problem::place).collect();
-    assert_eq!(places.len(), 4, "{error}");
+    assert_eq!(places.len(), 10, "{error}");
     assert!(error.to_string().contains("there are validator-0, validator-1, validator-2, executor-0"));
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Removes the containers, networks and volumes of clusters whose owner is gone, and nothing else.
+# Removes the containers, networks, volumes and namespaces of clusters whose owner is gone, and nothing else.
 #
 #   scripts/ops/sweep.sh          as a test run does before its first cluster
 #   scripts/ops/sweep.sh --list   only shows all that carries the project's labels
@@ -7,12 +7,16 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 case ${1:-} in
-'') exec cargo run --quiet -p logos-scenario-tests --bin sweep ;;
+'') exec cargo test --quiet -p logos-scenario-tests --test scenarios -- --sweep ;;
 --list)
     label=label=logos-scenario.owner
     docker ps --all --filter "$label" --format 'container {{.Names}} ({{.Status}})'
     docker network ls --filter "$label" --format 'network {{.Name}}'
     docker volume ls --filter "$label" --format 'volume {{.Name}}'
+    if command -v kubectl >/dev/null; then
+        kubectl get namespaces,persistentvolumes -l logos-scenario.cluster -o name || true
+    fi
     ;;
-*) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$0" ;;
+-h | --help) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' scripts/ops/sweep.sh ;;
+*) echo "there is no argument \`$1\`; see --help" >&2; exit 2 ;;
 esac

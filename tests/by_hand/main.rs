@@ -1,7 +1,11 @@
 //! Scenarios built and run by hand, without the harness, on the local backend and on one of our own.
 
+mod metrics;
 mod plain;
+mod programs;
 
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::anyhow;
@@ -56,6 +60,50 @@ async fn a_scenario_for_another_cluster_is_refused() -> anyhow::Result<()> {
     assert!(refused.to_string().contains("a scenario for this cluster"), "{refused}");
     runner.teardown().await?;
     Ok(())
+}
+
+#[tokio::test]
+async fn a_scenario_that_needs_more_than_its_backend_can_is_refused() -> anyhow::Result<()> {
+    let scenario = ScenarioBuilder::with_topology(Topology::two_validators())
+        .with_program(devnode())
+        .enable_node_control()
+        .expect_consensus_liveness()
+        .build()?;
+    let refused = Plain.deploy(&scenario).await.err().expect("a plain backend controls no nodes");
+    assert_eq!(refused.class(), FailureClass::Infrastructure);
+    assert!(refused.to_string().contains("`plain` to be capable of node_control"), "{refused}");
+    Ok(())
+}
+
+#[test]
+fn a_run_by_hand_tells_its_seed_and_its_files() -> anyhow::Result<()> {
+    let mut child = runner(&["--validators", "1", "--executors", "0"], "18446744073709551615").spawn()?;
+    let mut said = BufReader::new(child.stderr.take().expect("it is piped")).lines();
+    let seed = said.next().expect("it says something before it deploys")?;
+    let files = said.next().expect("it says two lines")?;
+    child.kill()?;
+    child.wait()?;
+    assert_eq!(seed, "seed: 18446744073709551615");
+    let directory = files.strip_prefix("files: ").expect("it says where they are");
+    assert!(std::path::Path::new(directory).is_dir(), "{directory} is no directory");
+    Ok(())
+}
+
+#[test]
+fn a_bad_setting_is_a_problem_of_the_scenario_by_hand_too() -> anyhow::Result<()> {
+    let output = runner(&[], "-1").output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("SCENARIO_SEED: `-1`, expected an integer from 0 to 2^64 - 1; try 1"), "{said}");
+    Ok(())
+}
+
+/// The runner example with a seed from outside.
+fn runner(args: &[&str], seed: &str) -> Command {
+    #[expect(clippy::disallowed_methods, reason = "settings are read once per process")]
+    let mut command = Command::new(env!("CARGO_BIN_EXE_local_runner"));
+    command.args(args).env("SCENARIO_SEED", seed).stdout(Stdio::null()).stderr(Stdio::piped());
+    command
 }
 
 #[tokio::test]
@@ -121,7 +169,7 @@ async fn reaches(runner: &Runner, node: &str, height: u64) -> anyhow::Result<()>
 async fn a_late_node_joins_a_running_scenario() -> anyhow::Result<()> {
     let topology = Topology::with_node_counts(3, 0)
         .slot(Duration::from_millis(300))
-        .with_node("validator-2", |node| node.late().stake(1));
+        .with_node("validator-2", |node| node.late().stake(1).dials(["validator-1"]));
     let scenario = ScenarioBuilder::with_topology(topology)
         .with_program(devnode())
         .expect_consensus_liveness()
@@ -134,6 +182,9 @@ async fn a_late_node_joins_a_running_scenario() -> anyhow::Result<()> {
     runner.control().start("validator-2").await?;
     driving.finish().await?;
     reaches(&runner, "validator-2", 5).await?;
+    let late = runner.node_clients().by_name("validator-2").expect("it is there");
+    let peers = late.network_info().await?.n_peers;
+    assert!(peers > 0, "it has the peer that it dials");
     runner.teardown().await?;
     Ok(())
 }

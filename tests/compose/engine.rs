@@ -1,5 +1,6 @@
 //! What the engine has of a cluster, as its own command tells.
 
+use std::io::Read as _;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -41,14 +42,6 @@ pub(crate) fn labelled(label: &str) -> anyhow::Result<Vec<String>> {
     Ok(names)
 }
 
-/// The example on one validator, for a long time.
-fn example() -> Command {
-    #[expect(clippy::disallowed_methods, reason = "another process is to be the owner of a cluster")]
-    let mut command = Command::new(env!("CARGO_BIN_EXE_compose_runner"));
-    command.args(["--validators", "1", "--executors", "0", "--run-seconds", "600"]);
-    command
-}
-
 pub(crate) async fn nodes_may_do_no_more_than_they_need() -> Outcome {
     let (_directory, place, label) = placement()?;
     let cluster =
@@ -60,12 +53,13 @@ pub(crate) async fn nodes_may_do_no_more_than_they_need() -> Outcome {
         "inspect",
         "--format",
         "{{.HostConfig.Privileged}} {{.HostConfig.ReadonlyRootfs}} {{.HostConfig.CapDrop}} {{.HostConfig.CapAdd}} \
-         {{.HostConfig.SecurityOpt}} {{.HostConfig.PidsLimit}} {{.HostConfig.Memory}} {{.HostConfig.Binds}} \
+         {{.HostConfig.SecurityOpt}} {{.HostConfig.PidsLimit}} {{.HostConfig.Memory}} {{.HostConfig.MemorySwap}} {{.HostConfig.Binds}} \
          {{.Config.User}} {{len .HostConfig.PortBindings}}",
         container,
     ])?;
     ensure!(
-        seen.trim() == "false true [ALL] [] [no-new-privileges:true] 512 1073741824 [] 65534:65534 0",
+        seen.trim()
+            == "false true [ALL] [] [no-new-privileges:true] 512 1073741824 1073741824 [] 65534:65534 0",
         "{seen}"
     );
     // What Compose's own tools find the project by.
@@ -85,17 +79,16 @@ pub(crate) async fn nothing_is_left_of_a_failed_deployment() -> Outcome {
     let left = labelled(&label)?;
     ensure!(left.is_empty(), "left: {left:?}");
     ensure!(directory.path().read_dir()?.next().is_none(), "files are left");
-    refused(validators(2).with_node("validator-1", |node| node.config("listen", "203.0.113.1:1"))).await?;
-    let owner = format!("/{}/", std::process::id());
-    for name in labelled("logos-scenario.owner")? {
-        let labels = docker(&["inspect", "--format", "{{json .}}", &name]).unwrap_or_default();
-        ensure!(!(labels.contains(&owner) && labels.contains("by-hand")), "left: {name}");
-    }
+    // Nobody else has a cluster of this key.
+    let topology = || validators(2).with_node("validator-1", |node| node.config("listen", "203.0.113.2:1"));
+    refused(topology()).await?;
+    let left = labelled(&format!("logos-scenario.key={}", scenario(topology())?.plan("compose").key))?;
+    ensure!(left.is_empty(), "left: {left:?}");
     Ok(())
 }
 
-/// Ends the owner, should the test end early.
-struct Owner(Child);
+/// Another process with a cluster of one validator: the runner example. Dropping it kills the process.
+pub(crate) struct Owner(Child);
 
 impl Drop for Owner {
     fn drop(&mut self) {
@@ -105,23 +98,53 @@ impl Drop for Owner {
     }
 }
 
+impl Owner {
+    /// Starts the process with a setting.
+    pub(crate) fn start(name: &str, value: &str) -> anyhow::Result<Self> {
+        #[expect(clippy::disallowed_methods, reason = "another process is to be the owner of a cluster")]
+        let mut command = Command::new(env!("CARGO_BIN_EXE_compose_runner"));
+        command.args(["--validators", "1", "--executors", "0", "--run-seconds", "600"]).env(name, value);
+        Ok(Self(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?))
+    }
+
+    /// Waits until its cluster has a running container.
+    pub(crate) async fn runs(&self) -> Outcome {
+        let owner = self.label();
+        let runs = || async {
+            let owned = owned(&owner).map_err(|error| error.to_string())?;
+            if owned.iter().any(|line| line.contains(" Up ")) { Ok(()) } else { Err(format!("{owned:?}")) }
+        };
+        wait::until("a running container", WITHIN, runs).await.map_err(|error| anyhow!("{error}"))
+    }
+
+    /// What the label of what it owns has.
+    pub(crate) fn label(&self) -> String {
+        format!("/{}/", self.0.id())
+    }
+
+    /// Waits for its end; its exit code, and what it said.
+    pub(crate) fn ends(mut self) -> anyhow::Result<(Option<i32>, String)> {
+        let mut said = String::new();
+        self.0.stderr.take().context("it is piped")?.read_to_string(&mut said)?;
+        Ok((self.0.wait()?.code(), said))
+    }
+}
+
+/// The containers of an owner whose label has a text.
+fn owned(owner: &str) -> anyhow::Result<Vec<String>> {
+    let format = "{{.Names}} {{.Label \"logos-scenario.owner\"}} {{.Status}}";
+    let all = docker(&["ps", "-a", "--filter", "label=logos-scenario.owner", "--format", format])?;
+    Ok(all.lines().filter(|line| line.contains(owner)).map(str::to_owned).collect())
+}
+
 pub(crate) async fn what_a_dead_owner_left_is_swept() -> Outcome {
-    let owner = Owner(example().stdout(Stdio::null()).stderr(Stdio::null()).spawn()?);
-    let pid = format!("/{}/", owner.0.id());
-    let owned = || -> anyhow::Result<Vec<String>> {
-        let format = "{{.Names}} {{.Label \"logos-scenario.owner\"}} {{.Status}}";
-        let all = docker(&["ps", "-a", "--filter", "label=logos-scenario.owner", "--format", format])?;
-        Ok(all.lines().filter(|line| line.contains(&pid)).map(str::to_owned).collect())
-    };
-    let runs = || async {
-        let owned = owned().map_err(|error| error.to_string())?;
-        if owned.iter().any(|line| line.contains(" Up ")) { Ok(()) } else { Err(format!("{owned:?}")) }
-    };
-    wait::until("a running container", WITHIN, runs).await.map_err(|error| anyhow!("{error}"))?;
+    let owner = Owner::start("SCENARIO_REQUIRE", "")?;
+    owner.runs().await?;
+    let label = owner.label();
     drop(owner);
     let gone = || async {
         ComposeDeployer::default().sweep().await.map_err(|error| error.to_string())?;
-        let owned = owned().map_err(|error| error.to_string())?;
+        let owned = owned(&label).map_err(|error| error.to_string())?;
         if owned.is_empty() { Ok(()) } else { Err(format!("{owned:?}")) }
     };
     wait::until("the end of all it had", WITHIN, gone).await.map_err(|error| anyhow!("{error}"))

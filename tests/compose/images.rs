@@ -1,9 +1,13 @@
-//! What a message says when a node does not come up.
+//! What nodes run, and what a message says when one does not come up.
+
+use std::collections::BTreeSet;
 
 use anyhow::ensure;
-use logos_scenario::FailureClass;
+use logos_scenario::{ComposeDeployer, Deployer, FailureClass};
 
-use crate::{Outcome, refused, validators};
+use crate::engine::{docker, run};
+use crate::inner::told;
+use crate::{Outcome, refused, scenario, validators};
 
 fn tells(text: &str, parts: &[&str]) -> Outcome {
     for part in parts {
@@ -21,6 +25,11 @@ pub(crate) async fn a_missing_image_is_told_with_what_builds_it() -> Outcome {
     )
 }
 
+pub(crate) async fn a_missing_image_of_the_relay_is_told_with_what_builds_it() -> Outcome {
+    let settings = [("SCENARIO_RELAY_IMAGE", "no/such:relay")];
+    told("is_parted", &settings, 101, "SCENARIO_RELAY_IMAGE=no/such:relay scripts/build/build-test-image.sh")
+}
+
 pub(crate) async fn a_program_that_the_image_lacks_is_told() -> Outcome {
     let failed = refused(validators(1).with_node("validator-0", |node| node.binary("/bin/true"))).await?;
     tells(&failed.to_string(), &["validator-0", "/bin/true", "node.image(..)"])
@@ -34,4 +43,40 @@ pub(crate) async fn a_node_that_ends_is_told_with_its_log() -> Outcome {
         &failed.to_string(),
         &["validator-1 ended by itself with exit code 1", "last lines of validator-1's log"],
     )
+}
+
+/// An image of this test's own, removed at its end.
+struct Image(String);
+
+impl Drop for Image {
+    fn drop(&mut self) {
+        // It may not be there.
+        let _ = docker(&["image", "rm", "--force", &self.0]);
+    }
+}
+
+/// Packs the in-tree node from a tar on two bases made from nothing: the image runs, and its content is its identity.
+pub(crate) async fn the_script_packs_programs_on_a_base() -> Outcome {
+    let directory = tempfile::tempdir()?;
+    let here = directory.path();
+    let name = format!("logos-scenario-packed-{:08x}", rand::random::<u32>());
+    let (image, base) = (Image(format!("{name}:test")), Image(format!("{name}-base:test")));
+    let source = docker(&["create", "logos-scenario-node:local", "none"])?;
+    let copied =
+        run("sh", &["-c", &format!("docker cp {}:/usr/bin/devnode - > node.tar", source.trim())], here);
+    docker(&["rm", source.trim()])?;
+    copied?;
+    let scenario = scenario(validators(1).with_node("validator-0", |node| node.image(&image.0)))?;
+    let mut identities = BTreeSet::new();
+    for build in ["one", "two"] {
+        std::fs::write(here.join("Dockerfile"), format!("FROM scratch\nLABEL build={build}\n"))?;
+        run("docker", &["build", "--quiet", "--tag", &base.0, "."], here)?;
+        let setting = format!("NOMOS_TESTNET_IMAGE={}", image.0);
+        let tar = here.join("node.tar").display().to_string();
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/build/build-test-image.sh");
+        run("env", &[&setting, script, "--binaries", &tar, "--base", &base.0], here)?;
+        identities.insert(ComposeDeployer::default().identity(&scenario.plan("compose")).await?);
+    }
+    ensure!(identities.len() == 2, "another image is known as the one before: {identities:?}");
+    Ok(ComposeDeployer::default().deploy(&scenario).await?.teardown().await?)
 }

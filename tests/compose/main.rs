@@ -7,13 +7,15 @@ mod by_hand;
 mod cfgsync;
 mod engine;
 mod images;
+mod inner;
 mod networks;
+mod relay;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use libtest_mimic::Arguments;
 use logos_scenario::deployer::Placement;
 use logos_scenario::topology::TopologyBuilder;
 use logos_scenario::{
@@ -21,6 +23,7 @@ use logos_scenario::{
     ScenarioBuilderExt, Topology,
 };
 use logos_scenario_devnode::Devnode;
+use logos_scenario_tests::trials::{Needed, block_on};
 use tempfile::TempDir;
 
 /// What a test says.
@@ -41,6 +44,10 @@ macro_rules! tests {
 }
 
 fn main() -> ExitCode {
+    if std::env::args().nth(1).is_some_and(|first| first == inner::INNER || first.starts_with(inner::KEEPER))
+    {
+        return inner::main(std::env::args().filter(|argument| argument != inner::INNER));
+    }
     let tests = tests![
         by_hand::the_compose_tool_starts_the_same_cluster,
         cfgsync::nodes_fetch_their_configuration_at_every_start,
@@ -48,33 +55,31 @@ fn main() -> ExitCode {
         engine::nothing_is_left_of_a_failed_deployment,
         engine::what_a_dead_owner_left_is_swept,
         images::a_missing_image_is_told_with_what_builds_it,
+        images::a_missing_image_of_the_relay_is_told_with_what_builds_it,
         images::a_program_that_the_image_lacks_is_told,
         images::a_node_that_ends_is_told_with_its_log,
+        images::the_script_packs_programs_on_a_base,
+        inner::nothing_is_left_of_a_pass,
+        inner::nothing_is_left_of_a_failure,
+        inner::nothing_is_left_after_ctrl_c,
+        inner::nothing_is_left_after_sigterm,
+        inner::nothing_is_left_after_sigkill,
+        inner::nothing_is_left_when_the_keeper_is_killed_in_a_fault,
+        inner::a_remote_engine_is_refused,
+        inner::a_node_that_is_out_of_memory_is_told,
         networks::an_isolated_node_answers_and_hears_nothing,
         networks::published_ports_follow_a_restart,
+        networks::forty_clusters_have_networks_of_their_own,
+        networks::processes_share_a_pool_to_its_end,
+        relay::its_end_is_told_and_heals_nothing,
     ];
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    // They wait more than they compute.
+    arguments.test_threads.get_or_insert(6);
     let missing = block_on(ComposeDeployer::default().available()).err().map(|error| error.to_string());
-    let required = logos_scenario::env::is_required("compose");
-    let trial = |(name, test): (&str, Test)| {
-        let missing = missing.clone();
-        // A runner that lists first, such as nextest, takes a completed trial for a passed one.
-        let ignored = arguments.list && missing.is_some() && !required;
-        let run = move || match missing {
-            Some(missing) if required => Err(Failed::from(missing)),
-            Some(missing) => Ok(Completion::ignored_with(missing)),
-            None => block_on(test())
-                .map(|()| Completion::Completed)
-                .map_err(|error| Failed::from(format!("{error:#}"))),
-        };
-        Trial::ignorable_test(name, run).with_ignored_flag(ignored)
-    };
+    let needed = Needed::new("compose", missing, &arguments);
+    let trial = |(name, test): (&str, Test)| needed.trial(name, test);
     libtest_mimic::run(&arguments, tests.into_iter().map(trial).collect()).exit_code()
-}
-
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    runtime.expect("a runtime can be made").block_on(future)
 }
 
 /// A scenario on a topology, which gets short slots.

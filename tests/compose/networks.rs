@@ -1,9 +1,13 @@
 //! How nodes are reached, and by whom.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, anyhow, ensure};
+use futures::future::{join_all, try_join_all};
 use logos_scenario::deployer::{Cluster, NodeAction};
 use logos_scenario::{ComposeDeployer, Deployer, Layout, NodeClient, Runner, wait};
 
+use crate::engine::Owner;
 use crate::{Outcome, WITHIN, deploy, placement, scenario, validators};
 
 async fn height(client: &NodeClient) -> Result<u64, String> {
@@ -56,4 +60,36 @@ pub(crate) async fn published_ports_follow_a_restart() -> Outcome {
     cluster.control("validator-0", NodeAction::Restart).await?;
     wait::until("an answer after the restart", WITHIN, answers).await.map_err(|error| anyhow!("{error}"))?;
     Ok(cluster.teardown().await?)
+}
+
+/// More clusters than an engine's own pools have networks for, none of whose nodes is started.
+pub(crate) async fn forty_clusters_have_networks_of_their_own() -> Outcome {
+    let mut plan = scenario(validators(1))?.plan("compose");
+    plan.nodes[0].late = true;
+    let made = (0..40).map(async |_| {
+        let (directory, place, _) = placement()?;
+        Ok::<_, anyhow::Error>((ComposeDeployer::default().provision(&plan, &place).await?, directory))
+    });
+    let made = join_all(made).await.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let addresses: BTreeSet<_> =
+        made.iter().map(|(cluster, _)| &cluster.description().nodes[0].addresses["http"]).collect();
+    ensure!(addresses.len() == made.len(), "{addresses:?}");
+    try_join_all(made.iter().map(|(cluster, _)| cluster.teardown())).await?;
+    Ok(())
+}
+
+/// Two clusters have all four networks of a pool; who comes third is told.
+pub(crate) async fn processes_share_a_pool_to_its_end() -> Outcome {
+    // Below the default pool, and this process's own.
+    let number = std::process::id() % (14 * 64);
+    let pool = format!("10.{}.{}.0/22", 128 + number / 64, number % 64 * 4);
+    let owner = || Owner::start("SCENARIO_SUBNETS", &pool);
+    let (one, other) = (owner()?, owner()?);
+    one.runs().await?;
+    other.runs().await?;
+    let third = owner()?;
+    let (code, said) = tokio::task::spawn_blocking(|| third.ends()).await??;
+    let told = format!("every /24 of {pool} belongs to another network of the engine");
+    ensure!(code == Some(3) && said.contains(&told), "exit code {code:?}, no `{told}` in:\n{said}");
+    Ok(())
 }

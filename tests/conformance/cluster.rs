@@ -40,7 +40,7 @@ async fn status_until(
 ) -> anyhow::Result<NodeStatus> {
     let changes = async {
         loop {
-            let States { version: newer, nodes } = fixture.cluster.states(version).await?;
+            let States { version: newer, nodes, .. } = fixture.cluster.states(version).await?;
             ensure!(newer > version, "version {newer} after {version}");
             version = newer;
             let state = nodes.into_iter().find(|state| state.name == node).context("it has a state")?;
@@ -269,6 +269,29 @@ pub(crate) async fn everything_survives_json(subject: Subject) -> Outcome {
     survives(&fixture.cluster.logs("validator-1", LogPart::Last(3)).await?)?;
     survives(&fixture.cluster.control("nobody", NodeAction::Restart).await.err())?;
     survives(&subject.backend.capabilities())?;
+    Ok(fixture.cluster.teardown().await?)
+}
+
+pub(crate) async fn what_a_node_uses_is_told_while_it_runs(subject: Subject) -> Outcome {
+    let fixture = subject.answering(validators(2)).await?;
+    let usage = fixture.cluster.usage("validator-1").await;
+    if !subject.backend.capabilities().usage {
+        let error = usage.err().context("it is told without the capability")?;
+        ensure!(error.what.contains("cannot tell what its nodes use"), "{error}");
+        return Ok(fixture.cluster.teardown().await?);
+    }
+    let before = usage?.context("nothing is told of a node that runs")?;
+    ensure!(before.memory > 1 << 20, "a node holds {} bytes", before.memory);
+    survives(&before)?;
+    let grown = || async {
+        let now = fixture.cluster.usage("validator-1").await.map_err(|error| error.to_string())?;
+        let now = now.ok_or("nothing is told of it any more")?;
+        if now.processor > before.processor { Ok(()) } else { Err(format!("{now:?}, before {before:?}")) }
+    };
+    wait::until("processor time to grow", WITHIN, grown).await.map_err(|error| anyhow!("{error}"))?;
+    fixture.cluster.control("validator-1", NodeAction::Kill).await?;
+    ensure!(fixture.cluster.usage("validator-1").await?.is_none(), "a killed node uses something");
+    ensure!(fixture.cluster.usage("nobody").await.is_err(), "nobody uses something");
     Ok(fixture.cluster.teardown().await?)
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, ensure};
 use futures::future::{join_all, try_join_all};
 use logos_scenario::deployer::{Cluster, NodeAction, NodeStatus};
+use logos_scenario::faults::{Link, NetworkFault};
 use logos_scenario::plan::symbol;
 use logos_scenario::{Deployer, Topology, wait};
 
@@ -180,5 +181,28 @@ pub(crate) async fn capabilities_are_true(subject: Subject) -> Outcome {
             fixture.answers("validator-1").await?;
         }
     }
-    Ok(fixture.cluster.teardown().await?)
+    fixture.cluster.teardown().await?;
+
+    let relayed = subject.relayed(validators(2)).await?;
+    let loss = NetworkFault::Loss { link: Link::new("validator-0", "validator-1"), percent: 1 };
+    let faults = [
+        (capabilities.network_faults, NetworkFault::Isolate("validator-1".into())),
+        (capabilities.shaping, loss),
+    ];
+    for (named, fault) in faults {
+        let done = relayed.cluster.disturb(vec![fault.clone()]).await;
+        ensure!(done.is_ok() == named, "`{fault}` is named {named}, and came to {done:?}");
+    }
+    Ok(relayed.cluster.teardown().await?)
+}
+
+/// A file, an image and a program in memory stay as they are while this runs; that another is told apart is the
+/// backends' own to test.
+pub(crate) async fn the_identity_is_that_of_what_runs(subject: Subject) -> Outcome {
+    let plan = subject.plan(validators(2))?;
+    let identity = subject.backend.identity(&plan).await?;
+    ensure!(subject.backend.identity(&plan).await? == identity, "{identity} is told otherwise now");
+    let larger = subject.plan(validators(3))?;
+    ensure!(subject.backend.identity(&larger).await? == identity, "{identity} is what all nodes run");
+    Ok(())
 }

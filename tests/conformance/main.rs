@@ -5,13 +5,15 @@
 
 mod cluster;
 mod deployer;
+mod network;
 mod subject;
 
 use std::process::ExitCode;
 
 use futures::future::BoxFuture;
-use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use libtest_mimic::{Arguments, Trial};
 use logos_scenario::Deployer as _;
+use logos_scenario_tests::trials::{Needed, block_on};
 use subject::{Subject, subjects};
 
 /// What a promise's test says.
@@ -39,6 +41,7 @@ fn promises() -> impl Iterator<Item = (&'static str, Test)> {
         5 nothing_outlives_a_killed_owner,
         6 sweeping_spares_the_living,
         7 capabilities_are_true,
+        8 the_identity_is_that_of_what_runs,
     ];
     let cluster = promises![cluster:
         1 the_description_follows_the_plan,
@@ -52,8 +55,18 @@ fn promises() -> impl Iterator<Item = (&'static str, Test)> {
         7 teardown_leaves_nothing_that_can_be_started,
         8 a_dropped_cluster_ends,
         9 everything_survives_json,
+        10 what_a_node_uses_is_told_while_it_runs,
     ];
-    deployer.into_iter().chain(cluster)
+    let network = promises![network:
+        11 an_isolated_node_is_alone_until_it_heals,
+        11 sides_of_a_partition_go_on_alone_and_agree_afterwards,
+        11 a_slow_link_lets_nodes_be_apart,
+        11 a_link_that_loses_all_carries_no_peer,
+        11 a_narrow_link_is_no_faster_than_its_rate,
+        11 a_restarted_node_finds_no_way_around_a_cut,
+        11 links_of_a_plan_without_faults_are_not_disturbed,
+    ];
+    deployer.into_iter().chain(cluster).chain(network)
 }
 
 fn main() -> ExitCode {
@@ -66,31 +79,17 @@ fn main() -> ExitCode {
         return ExitCode::from(101);
     }
     let arguments = Arguments::from_args();
-    let trials = subjects().into_iter().flat_map(|subject| trials(&subject, arguments.list)).collect();
+    let trials = subjects().into_iter().flat_map(|subject| trials(&subject, &arguments)).collect();
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-fn trials(subject: &Subject, listed: bool) -> Vec<Trial> {
+fn trials(subject: &Subject, arguments: &Arguments) -> Vec<Trial> {
     let name = subject.backend.name();
     let missing = block_on(subject.backend.available()).err().map(|unavailable| unavailable.to_string());
-    let required = logos_scenario::env::is_required(name);
+    let needed = Needed::new(name, missing, arguments);
     let trial = |(promise, test): (&str, Test)| {
-        let (subject, missing) = (subject.clone(), missing.clone());
-        // A runner that lists first, such as nextest, takes a completed trial for a passed one.
-        let ignored = listed && missing.is_some() && !required;
-        let run = move || match missing {
-            Some(missing) if required => Err(Failed::from(missing)),
-            Some(missing) => Ok(Completion::ignored_with(missing)),
-            None => block_on(test(subject))
-                .map(|()| Completion::Completed)
-                .map_err(|error| format!("{error:#}").into()),
-        };
-        Trial::ignorable_test(format!("{name}::{promise}"), run).with_ignored_flag(ignored)
+        let subject = subject.clone();
+        needed.trial(format!("{name}::{promise}"), move || test(subject))
     };
     promises().map(trial).collect()
-}
-
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    runtime.expect("a runtime can be made").block_on(future)
 }

@@ -47,6 +47,17 @@ impl Subject {
         Ok(scenario.plan(self.backend.name()))
     }
 
+    /// The cluster of a topology whose links lead through a relay, and whose nodes all answer.
+    pub(crate) async fn relayed(&self, topology: TopologyBuilder) -> anyhow::Result<Fixture> {
+        let builder = ScenarioBuilder::with_topology(topology.slot(SLOT)).enable_faults();
+        let scenario = (self.program)(builder).with_expectation(ChainAgreement::default()).build()?;
+        let fixture = self.provision(&scenario.plan(self.backend.name())).await?;
+        for node in fixture.names() {
+            fixture.answers(&node).await?;
+        }
+        Ok(fixture)
+    }
+
     /// The cluster of a plan, in a directory of its own.
     pub(crate) async fn provision(&self, plan: &Plan) -> anyhow::Result<Fixture> {
         let (directory, place) = placement()?;

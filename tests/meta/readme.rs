@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::fs;
 
-use super::root;
+use super::{root, updates};
 
 const BEGIN: &str = "<!-- settings -->\n";
 const END: &str = "<!-- /settings -->";
@@ -24,7 +24,7 @@ fn the_settings_table_is_the_crates_own() {
     let readme = fs::read_to_string(&path).expect("README can be read");
     let (before, rest) = readme.split_once(BEGIN).expect("README marks where the settings begin");
     let (seen, after) = rest.split_once(END).expect("README marks where the settings end");
-    if std::env::vars().any(|(name, value)| name == "UPDATE" && value == "1") {
+    if updates() {
         let text = [before, BEGIN, &settings(), END, after].concat();
         fs::write(&path, text).expect("README can be written");
     } else {
@@ -55,4 +55,13 @@ fn the_codemap_names_what_exists() {
         }
     }
     assert!(missing.is_empty(), "README names what does not exist: {}", missing.join(", "));
+}
+
+#[test]
+fn links_lead_to_files() {
+    let readme = fs::read_to_string(root().join("README.md")).expect("README can be read");
+    let targets = readme.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    let targets = targets.filter(|target| !target.contains("://") && !target.starts_with('#'));
+    let missing: Vec<_> = targets.filter(|target| !root().join(target).exists()).collect();
+    assert!(missing.is_empty(), "README links to what does not exist: {}", missing.join(", "));
 }

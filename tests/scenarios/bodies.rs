@@ -6,12 +6,12 @@ use anyhow::{Context, ensure};
 use logos_scenario::prelude::*;
 use logos_scenario::wait;
 
-#[scenario(validators = 2, slot = "500ms", duration = "8s")]
+#[scenario(backend = ["local", "compose", "k8s"], validators = 2, slot = "500ms", duration = "8s")]
 async fn may_leave_the_driving_to_the_harness(run: &mut Run) {
     run.expect_consensus_liveness();
 }
 
-#[scenario(validators = 2, slot = "500ms", duration = "8s")]
+#[scenario(backend = ["local", "compose", "k8s"], validators = 2, slot = "500ms", duration = "8s")]
 async fn may_act_while_the_scenario_runs(run: &mut Run) -> Result {
     run.expect_consensus_liveness();
     let started = run.start().await?;
@@ -27,27 +27,33 @@ async fn may_act_while_the_scenario_runs(run: &mut Run) -> Result {
     Ok(())
 }
 
-#[scenario(should_fail = "a panic: the body gave up")]
+#[scenario(backend = ["local", "compose", "k8s"], should_fail = "a panic: the body gave up")]
 async fn that_panic_fail(run: &mut Run) {
     run.expect_consensus_liveness();
     panic!("the body gave up");
 }
 
-#[scenario(should_fail = "an error: nothing is right")]
+#[scenario(backend = ["local", "compose"], should_fail = "an error: nothing is right")]
 async fn that_return_an_error_fail(_run: &mut Run) -> Result {
     anyhow::bail!("nothing is right")
 }
 
-#[scenario(should_fail = "such a scenario proves nothing")]
+#[scenario(backend = ["local", "compose"], should_fail = "such a scenario proves nothing")]
 async fn that_prove_nothing_fail() {}
 
-#[scenario(should_fail = "no_blocks failed", slot = "500ms", duration = "8s")]
+#[scenario(backend = ["local", "compose"], should_fail = "no_blocks failed", slot = "500ms", duration = "8s")]
 async fn cannot_swallow_a_failed_drive(run: &mut Run) {
     run.with_expectation(NoBlocks);
     let _ = run.drive().await;
 }
 
-#[scenario(slot = "500ms", duration = "60s", timeout = "3s", should_fail = "they were still running")]
+#[scenario(
+    backend = ["local", "compose"],
+    slot = "500ms",
+    duration = "60s",
+    timeout = "3s",
+    should_fail = "they were still running"
+)]
 async fn that_take_too_long_fail(run: &mut Run) -> Result {
     run.expect_consensus_liveness();
     run.drive().await

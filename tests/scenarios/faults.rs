@@ -9,14 +9,19 @@ use logos_scenario::{ChainAgreement, ConsensusLiveness, RunFailed};
 use serde_json::{Value, json};
 
 /// Gives every one of these nodes a fault.
-fn faulty(topology: TopologyBuilder, nodes: &[&str], fault: &str, value: &Value) -> TopologyBuilder {
+pub(crate) fn faulty(
+    topology: TopologyBuilder,
+    nodes: &[&str],
+    fault: &str,
+    value: &Value,
+) -> TopologyBuilder {
     nodes
         .iter()
         .fold(topology, |topology, name| topology.with_node(*name, |node| node.config(fault, value.clone())))
 }
 
 /// Says `… alone failed` if a drive failed for this expectation and no other, with all of these texts.
-fn alone(drive: Result, expectation: &str, texts: &[&str]) -> Result {
+pub(crate) fn alone(drive: Result, expectation: &str, texts: &[&str]) -> Result {
     let error = drive.err().context("the fault was not found")?;
     let failed = error.downcast_ref::<RunFailed>().context("the drive did not begin")?;
     let subjects: Vec<_> = failed.failures.iter().map(|failure| failure.subject.as_str()).collect();
@@ -32,6 +37,7 @@ fn panicking(topology: TopologyBuilder) -> TopologyBuilder {
 }
 
 #[scenario(
+    backend = ["local", "compose"],
     validators = 3,
     slot = "500ms",
     duration = "30s",
@@ -51,6 +57,7 @@ fn leaving(topology: TopologyBuilder) -> TopologyBuilder {
 }
 
 #[scenario(
+    backend = ["local", "compose"],
     validators = 3,
     slot = "500ms",
     duration = "30s",
@@ -67,6 +74,7 @@ fn dropping(topology: TopologyBuilder) -> TopologyBuilder {
 }
 
 #[scenario(
+    backend = ["local", "compose"],
     validators = 2,
     slot = "500ms",
     duration = "10s",
@@ -86,6 +94,7 @@ fn idle(topology: TopologyBuilder) -> TopologyBuilder {
 }
 
 #[scenario(
+    backend = ["local", "compose"],
     validators = 2,
     slot = "500ms",
     duration = "60s",
@@ -104,7 +113,13 @@ fn lazy(topology: TopologyBuilder) -> TopologyBuilder {
     faulty(topology, &["validator-0"], "faults.half_rate", &json!(true))
 }
 
-#[scenario(slot = "300ms", duration = "45s", topology = lazy, should_fail = "ConsensusLiveness alone failed")]
+#[scenario(
+    backend = ["local", "compose"],
+    slot = "300ms",
+    duration = "45s",
+    topology = lazy,
+    should_fail = "ConsensusLiveness alone failed"
+)]
 async fn a_chain_at_half_rate_is_too_slow(run: &mut Run) -> Result {
     run.expect_consensus_liveness().with_expectation(ChainAgreement::default());
     alone(run.drive().await, "ConsensusLiveness", &["validator-0 grew by", "too few"])
@@ -116,6 +131,7 @@ fn parting(topology: TopologyBuilder) -> TopologyBuilder {
 
 /// Both chains grow alike and fast enough for a short window: only their ancestry differs.
 #[scenario(
+    backend = ["local", "compose"],
     validators = 2,
     slot = "500ms",
     security_param = 5,
@@ -135,7 +151,13 @@ fn delayed(topology: TopologyBuilder) -> TopologyBuilder {
     faulty(topology, &["validator-0", "validator-1", "validator-2"], "network.delay", &delay)
 }
 
-#[scenario(validators = 3, slot = "500ms", duration = "30s", topology = delayed)]
+#[scenario(
+    backend = ["local", "compose"],
+    validators = 3,
+    slot = "500ms",
+    duration = "30s",
+    topology = delayed
+)]
 async fn forks_of_a_slow_network_are_no_failure(run: &mut Run) -> Result {
     run.transactions_with(|tx| tx.rate(2))
         .expect_consensus_liveness()

@@ -1,6 +1,8 @@
 //! The scenario suite on the in-tree node: one behaviour a file.
 
 mod bodies;
+mod chaos;
+mod data;
 mod faults;
 mod liveness;
 mod transactions;

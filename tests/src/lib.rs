@@ -1,11 +1,16 @@
 //! The project's own tests: the scenario suite, conformance, and the runner examples, which are binaries of one
 //! function.
 
+pub mod gherkin;
+pub mod inner;
+pub mod trials;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use logos_scenario::topology::TopologyBuilder;
 use logos_scenario::{
     BuildError, ChainAgreement, Deployer, FailureClass, RunFailed, Scenario, ScenarioBuilder,
     ScenarioBuilderExt,
@@ -24,6 +29,9 @@ struct Args {
     /// Length of the window, in seconds
     #[arg(short = 't', long, env = "NOMOS_DEMO_RUN_SECS", default_value_t = 60)]
     run_seconds: u64,
+    /// Length of a slot, in milliseconds
+    #[arg(long, default_value_t = 2_000)]
+    slot_ms: u64,
     /// Transactions per block, on average
     #[arg(short, long, default_value_t = 2)]
     rate: u64,
@@ -57,7 +65,9 @@ pub async fn run(deployer: impl Deployer) -> ExitCode {
 }
 
 fn scenario(args: &Args) -> Result<Scenario, BuildError> {
-    ScenarioBuilder::topology_with(|t| t.network_star().validators(args.validators).executors(args.executors))
+    let slot = Duration::from_millis(args.slot_ms);
+    let star = |t: TopologyBuilder| t.network_star().validators(args.validators).executors(args.executors);
+    ScenarioBuilder::topology_with(|t| star(t).slot(slot))
         .with_program(Devnode::at(beside("devnode")))
         .wallets(50)
         .transactions_with(|txs| txs.rate(args.rate).users(20))

@@ -1,7 +1,8 @@
 //! The server from which some programs fetch their configuration instead of finding it in a file.
 //!
-//! `POST /validator` and `POST /executor` tell who asks; answers wait until every node has asked, and are the
-//! node's whole configuration as JSON. A node that asks again, since it was restarted, is answered again.
+//! `POST /validator` and `POST /executor` tell who asks; answers wait until every node that starts with the cluster
+//! has asked, and are the node's whole configuration as JSON. A node that asks again, since it was restarted, is
+//! answered again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -13,13 +14,15 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
+use logos_scenario_runtime::deployer::DeployError;
 use logos_scenario_runtime::plan::{PlannedFile, PlannedNode};
 use logos_scenario_runtime::topology::Role;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::AbortHandle;
+
+use super::render::{self, Subnets};
 
 /// Settings of all servers.
 const SETTINGS: &str = include_str!("../../assets/cfgsync.yaml");
@@ -56,6 +59,7 @@ struct Tracing {
 
 /// Where a node logs to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 enum Logger {
     Stdout,
     Stderr,
@@ -86,6 +90,8 @@ struct Host {
 /// The configurations of one cluster, and who asked for them.
 struct Served {
     configurations: BTreeMap<(Role, String), Value>,
+    /// Those that are started with the cluster.
+    awaited: BTreeSet<String>,
     asked: watch::Sender<BTreeSet<String>>,
     timeout: Duration,
 }
@@ -96,20 +102,35 @@ pub(super) fn fetched(node: &PlannedNode) -> Option<&PlannedFile> {
     node.files.iter().find(|file| file.path == *path)
 }
 
-/// Serves the configurations of rendered nodes at an address until it is told to stop.
-pub(super) async fn serve(address: SocketAddr, rendered: &[PlannedNode]) -> Result<AbortHandle, String> {
-    let served = served(rendered, SETTINGS)?;
-    let listener =
-        TcpListener::bind(address).await.map_err(|error| format!("cannot listen at {address}: {error}"))?;
-    let server = async move { axum::serve(listener, router(served)).await };
-    Ok(tokio::spawn(server).abort_handle())
+/// What serves their configurations to those rendered nodes that fetch them, if any does, on the gateway of the
+/// control network alone.
+pub(super) async fn server(
+    rendered: &[PlannedNode],
+    subnets: &Subnets,
+) -> Result<Option<impl Future<Output = ()> + use<>>, DeployError> {
+    if rendered.iter().all(|node| node.fetches.is_none()) {
+        return Ok(None);
+    }
+    let failed = |error: String| {
+        DeployError::new(
+            "cfgsync server",
+            error,
+            "use an engine whose networks are on this machine, or a program that finds its file",
+        )
+    };
+    let served = served(rendered, SETTINGS).map_err(failed)?;
+    let address = SocketAddr::from((render::gateway(subnets.control), PORT));
+    let listener = TcpListener::bind(address).await;
+    let listener = listener.map_err(|error| failed(format!("cannot listen at {address}: {error}")))?;
+    // It goes on until it is dropped.
+    Ok(Some(async move { drop(axum::serve(listener, router(served)).await) }))
 }
 
 fn served(rendered: &[PlannedNode], settings: &str) -> Result<Served, String> {
     let settings: Settings =
         serde_saphyr::from_str(settings).map_err(|error| format!("cfgsync.yaml: {error}"))?;
     let tracing = serde_json::to_value(&settings.tracing_settings).map_err(|error| error.to_string())?;
-    let mut configurations = BTreeMap::new();
+    let (mut configurations, mut awaited) = (BTreeMap::new(), BTreeSet::new());
     for node in rendered {
         let Some(file) = fetched(node) else { continue };
         let mut configuration: Value = serde_saphyr::from_str(&file.text)
@@ -118,9 +139,12 @@ fn served(rendered: &[PlannedNode], settings: &str) -> Result<Served, String> {
             overlay(own, laid);
         }
         configurations.insert((node.role, node.name.clone()), configuration);
+        if !node.late {
+            awaited.insert(node.name.clone());
+        }
     }
     let timeout = Duration::from_secs(settings.timeout);
-    Ok(Served { configurations, asked: watch::Sender::default(), timeout })
+    Ok(Served { configurations, awaited, asked: watch::Sender::default(), timeout })
 }
 
 fn overlay(own: &mut Value, laid: &Map<String, Value>) {
@@ -144,7 +168,7 @@ async fn answer(State(served): State<Arc<Served>>, role: Role, Json(host): Json<
     };
     served.asked.send_if_modified(|asked| asked.insert(host.identifier));
     let mut asked = served.asked.subscribe();
-    let all = asked.wait_for(|asked| asked.len() == served.configurations.len());
+    let all = asked.wait_for(|asked| served.awaited.is_subset(asked));
     match tokio::time::timeout(served.timeout, all).await {
         Ok(_) => Json(configuration).into_response(),
         Err(_) => StatusCode::REQUEST_TIMEOUT.into_response(),
@@ -177,15 +201,19 @@ mod tests {
 
     impl Server {
         async fn start(settings: &str) -> Self {
+            Self::of(&nodes(), settings).await
+        }
+
+        async fn of(nodes: &[PlannedNode], settings: &str) -> Self {
             let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
             let base = format!("http://{}", listener.local_addr().unwrap());
-            let served = served(&nodes(), settings).unwrap();
+            let served = served(nodes, settings).unwrap();
             tokio::spawn(async move { axum::serve(listener, router(served)).await });
             Self(HttpTransport::new(base))
         }
 
         async fn ask(&self, path: &str, body: Value) -> (u16, String) {
-            let reply = self.0.send(Request { path: path.to_owned(), body: Some(body) }).await.unwrap();
+            let reply = self.0.send(Request::post(path, body)).await.unwrap();
             let Reply { status, body } = reply;
             (status, String::from_utf8(body).unwrap())
         }
@@ -213,6 +241,15 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn nobody_waits_for_a_late_node() {
+        let mut nodes = nodes();
+        nodes[1].late = true;
+        let server = Server::of(&nodes, "timeout: 0").await;
+        assert_eq!(server.ask("/validator", host("validator-0")).await.0, 200);
+        assert_eq!(server.ask("/executor", host("executor-0")).await.0, 200);
+    }
+
+    #[tokio::test]
     async fn who_asks_alone_or_wrongly_is_told() {
         let server = Server::start("timeout: 0").await;
         assert_eq!(server.ask("/validator", host("validator-0")).await, (408, String::new()));
@@ -225,7 +262,12 @@ mod tests {
     #[test]
     fn settings_are_checked() {
         served(&nodes(), SETTINGS).unwrap();
-        for wrong in ["timeout: 1\nport: 1", "timeout: 1\ntracing_settings: {loger: Stdout}", "{}"] {
+        for wrong in [
+            "timeout: 1\nport: 1",
+            "timeout: 1\ntracing_settings: {loger: Stdout}",
+            "timeout: 1\ntracing_settings:\n  logger: !File\n    directory: /node\n    prefx: log\n",
+            "{}",
+        ] {
             assert!(served(&nodes(), wrong).is_err(), "{wrong}");
         }
     }

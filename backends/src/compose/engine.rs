@@ -4,67 +4,35 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
 use std::time::Duration;
 
 use bollard::errors::Error;
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, ListContainersOptionsBuilder, ListNetworksOptionsBuilder,
     ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptionsBuilder,
-    StartContainerOptions, UploadToContainerOptionsBuilder,
+    UploadToContainerOptionsBuilder,
 };
 use bollard::{API_DEFAULT_VERSION, Docker};
-use futures::future::{join_all, try_join_all};
+use futures::future::try_join_all;
 use logos_scenario_runtime::deployer::{ClusterError, DeployError, Unavailable};
 use logos_scenario_runtime::plan::PlannedNode;
 use logos_scenario_runtime::wait;
-use tokio::runtime::{Builder, Handle};
 
 use super::files;
 use super::labels::Project;
-use super::model::{Compose, Network, Service};
+use super::model::{Network, Service};
 use super::render::DIRECTORY;
 use super::request;
-use crate::env::{DEFAULT_IMAGE, DOCKER_HOST, IMAGE, Settings};
+use crate::env::{DOCKER_HOST, Settings};
 
 /// Where the engine listens if nothing else is said.
 const SOCKET: &str = "/var/run/docker.sock";
-/// What builds the image that nodes run.
-const BUILD: &str = "scripts/build/build-test-image.sh";
 /// How long the engine may take to say which version it is.
 const GREETING: Duration = Duration::from_secs(10);
 /// How long the engine may take to remove what it was told to remove.
 const REMOVAL: Duration = Duration::from_secs(60);
 /// What one request may take, in seconds.
 const REQUEST: u64 = 120;
-
-/// The thread that makes and removes clusters, and follows them: independently of the runtimes of the cases,
-/// which come and go.
-static THREAD: LazyLock<Handle> = LazyLock::new(|| {
-    let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
-    let handle = runtime.handle().clone();
-    std::thread::Builder::new()
-        .name("containers".to_owned())
-        .spawn(move || runtime.block_on(std::future::pending::<()>()))
-        .expect("a thread can be started");
-    handle
-});
-
-/// The handle of that thread.
-pub(super) fn thread() -> &'static Handle {
-    &THREAD
-}
-
-/// Runs a task on that thread to its end, whatever becomes of the caller.
-pub(super) async fn to_the_end<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> T {
-    THREAD.spawn(task).await.expect("tasks of the engine's thread do not panic")
-}
-
-/// Runs a task on this thread, in a process that has nothing else to do.
-pub(super) fn block_on<T>(task: impl Future<Output = T>) -> T {
-    let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
-    runtime.block_on(task)
-}
 
 /// The engine's socket, told without touching it.
 pub(super) fn socket(settings: &Settings) -> Result<PathBuf, Unavailable> {
@@ -108,12 +76,7 @@ fn remote(host: &str) -> Unavailable {
 
 /// Connects to the engine and agrees on a version of its API.
 pub(super) async fn connect(settings: &Settings) -> Result<Docker, DeployError> {
-    let failed = |what: String, try_next: String| DeployError {
-        subject: "container engine".to_owned(),
-        what,
-        try_next,
-        log: None,
-    };
+    let failed = |what: String, try_next: String| DeployError::new("container engine", what, try_next);
     let socket = socket(settings).map_err(|error| failed(error.missing, error.try_next))?;
     let see = || format!("see whether `docker version` answers at unix://{}", socket.display());
     let docker = Docker::connect_with_unix(&socket.display().to_string(), REQUEST, API_DEFAULT_VERSION)
@@ -140,29 +103,11 @@ pub(super) fn is_missing(error: &Error) -> bool {
 
 /// An error about one part of a cluster.
 pub(super) fn refused(subject: &str, doing: &str, error: &Error) -> DeployError {
-    DeployError {
-        subject: subject.to_owned(),
-        what: format!("{doing}: {}", said(error)),
-        try_next: "read what the engine says; `docker info` shows what it has".to_owned(),
-        log: None,
-    }
-}
-
-/// Checks that an image is there: nothing is built or fetched silently.
-pub(super) async fn check_image(docker: &Docker, image: &str) -> Result<(), DeployError> {
-    match docker.inspect_image(image).await {
-        Ok(_) => Ok(()),
-        Err(error) if is_missing(&error) => Err(DeployError {
-            subject: format!("image `{image}`"),
-            what: "the engine does not have it".to_owned(),
-            try_next: match image == DEFAULT_IMAGE {
-                true => format!("build it with `{BUILD}`"),
-                false => format!("fetch it, or build it with `{IMAGE}={image} {BUILD}`"),
-            },
-            log: None,
-        }),
-        Err(error) => Err(refused(&format!("image `{image}`"), "cannot be looked up", &error)),
-    }
+    DeployError::new(
+        subject.to_owned(),
+        format!("{doing}: {}", said(error)),
+        "read what the engine says; `docker info` shows what it has",
+    )
 }
 
 /// Makes a network, unless its addresses are somebody's already.
@@ -179,38 +124,30 @@ pub(super) async fn create_network(
     }
 }
 
-/// Makes all containers of a file, whose networks there are, and starts those of the nodes that are not late,
-/// beside each other.
-pub(super) async fn start_all(
-    docker: &Docker,
-    project: &Project,
-    file: &Compose,
-    rendered: &[PlannedNode],
-) -> Result<(), DeployError> {
-    let starts = rendered.iter().map(async |node| {
-        let container = create(docker, project, node, &file.services[&node.name]).await?;
-        if node.late {
-            return Ok(());
-        }
-        let started = docker.start_container(&container, None::<StartContainerOptions>).await;
-        started.map_err(|error| refused(&node.name, "its container cannot be started", &error))
-    });
-    join_all(starts).await.into_iter().collect()
-}
-
-/// Makes a node's container and volume, with the node's files in it; what the container is called.
-async fn create(
+/// Makes a node's container, and with it its volume, with the node's files in it.
+pub(super) async fn create(
     docker: &Docker,
     project: &Project,
     node: &PlannedNode,
     service: &Service,
-) -> Result<String, DeployError> {
+) -> Result<(), DeployError> {
     let name = node.name.as_str();
-    let failed = |doing: &'static str| move |error: Error| refused(name, doing, &error);
+    let container = create_container(docker, project, name, service).await?;
+    let options = UploadToContainerOptionsBuilder::default().path(DIRECTORY).build();
     docker
-        .create_volume(request::volume(project, name))
+        .upload_to_container(&container, Some(options), bollard::body_full(files::archive(node).into()))
         .await
-        .map_err(failed("its volume cannot be made"))?;
+        .map_err(|error| refused(name, "its files cannot be put into its volume", &error))
+}
+
+/// Makes the container of a service, connected to all its networks; its name.
+pub(super) async fn create_container(
+    docker: &Docker,
+    project: &Project,
+    name: &str,
+    service: &Service,
+) -> Result<String, DeployError> {
+    let failed = |doing: &'static str| move |error: Error| refused(name, doing, &error);
     let container = project.container(name);
     let options = CreateContainerOptionsBuilder::default().name(&container).build();
     docker
@@ -223,11 +160,6 @@ async fn create(
             .await
             .map_err(failed("it cannot be connected to its peers' network"))?;
     }
-    let options = UploadToContainerOptionsBuilder::default().path(DIRECTORY).build();
-    docker
-        .upload_to_container(&container, Some(options), bollard::body_full(files::archive(node).into()))
-        .await
-        .map_err(failed("its files cannot be put into its volume"))?;
     Ok(container)
 }
 

@@ -14,6 +14,7 @@ use tokio::sync::Mutex;
 
 use super::engine::{is_missing, said};
 use super::render;
+use crate::planned;
 
 /// Everything written into the run's directory before the start. Unless it is kept, dropping it removes all.
 #[derive(Debug)]
@@ -33,10 +34,10 @@ impl Files {
         rendered: &[PlannedNode],
     ) -> Result<Self, DeployError> {
         let files = Self { directory: directory.to_owned(), kept: false };
-        write(&directory.join(COMPOSE), compose)?;
+        planned::write(&directory.join(COMPOSE), compose)?;
         for node in rendered {
             for file in &node.files {
-                write(&directory.join(render::host_path(node, file)), &file.text)?;
+                planned::write_for_containers(&directory.join(render::host_path(node, file)), &file.text)?;
             }
         }
         Ok(files)
@@ -61,16 +62,6 @@ impl Drop for Files {
             let _ = fs::remove_dir_all(self.directory.join("nodes"));
         }
     }
-}
-
-fn write(path: &Path, text: &str) -> Result<(), DeployError> {
-    let made = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(path, text));
-    made.map_err(|error| DeployError {
-        subject: path.display().to_string(),
-        what: format!("cannot be written: {error}"),
-        try_next: "make room on the disk, or make the folder writable".to_owned(),
-        log: None,
-    })
 }
 
 /// A node's files as the archive that is put into its volume.
@@ -108,17 +99,13 @@ impl NodeLog {
         Self { path, copied: Mutex::default() }
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Copies what the engine has and the file has not.
+    /// Copies what the engine has and the file has not; the file.
     pub(super) async fn copy(
         &self,
         docker: &Docker,
         node: &str,
         container: &str,
-    ) -> Result<(), ClusterError> {
+    ) -> Result<&Path, ClusterError> {
         let failed = |what: String| ClusterError { subject: node.to_owned(), what };
         let mut copied = self.copied.lock().await;
         let file = fs::File::options().create(true).append(true).open(&self.path);
@@ -131,7 +118,7 @@ impl NodeLog {
             let part = match part {
                 Ok(part) => part.into_bytes(),
                 // The container is gone; the file has its last words.
-                Err(error) if is_missing(&error) => return Ok(()),
+                Err(error) if is_missing(&error) => break,
                 Err(error) => return Err(failed(format!("its log cannot be read: {}", said(&error)))),
             };
             let begin = usize::try_from(copied.saturating_sub(seen)).unwrap_or(usize::MAX).min(part.len());
@@ -140,6 +127,6 @@ impl NodeLog {
             written.map_err(|error| failed(format!("{} cannot be written: {error}", self.path.display())))?;
             *copied = (*copied).max(seen);
         }
-        Ok(())
+        Ok(&self.path)
     }
 }

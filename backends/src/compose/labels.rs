@@ -2,11 +2,11 @@
 //! sweeps up after an owner that is gone.
 
 use std::collections::HashMap;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use logos_scenario_runtime::deployer::Placement;
 
 use crate::owner::Owner;
+pub(super) use crate::owner::now;
 
 /// Names the cluster.
 pub(super) const CLUSTER: &str = "logos-scenario.cluster";
@@ -81,9 +81,4 @@ impl Project {
             ("com.docker.compose.project.config_files", &file),
         ])
     }
-}
-
-/// Seconds since 1970.
-pub(super) fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }

@@ -42,7 +42,12 @@ pub(super) struct Service {
     pub(super) security_opt: Vec<String>,
     /// In bytes.
     pub(super) mem_limit: u64,
+    /// Memory and swap, in bytes.
+    pub(super) memswap_limit: u64,
     pub(super) pids_limit: i64,
+    /// Settings of the kernel for this container.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) sysctls: BTreeMap<String, String>,
     /// In cores.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) cpus: Option<f64>,
@@ -120,7 +125,8 @@ impl Compose {
     pub(super) fn to_yaml(&self) -> String {
         let mut file = self.clone();
         for service in file.services.values_mut() {
-            for text in service.command.iter_mut().chain(service.environment.values_mut()) {
+            let words = service.entrypoint.iter_mut().chain(&mut service.command);
+            for text in words.chain(service.environment.values_mut()) {
                 *text = text.replace('$', "$$");
             }
         }

@@ -2,7 +2,8 @@
 //!
 //! The engine's events tell every start and end, whoever caused it; an action is done when its event came.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -11,19 +12,24 @@ use bollard::Docker;
 use bollard::models::{EventMessage, NetworkDisconnectRequest};
 use bollard::query_parameters::{
     EventsOptionsBuilder, InspectContainerOptions, KillContainerOptionsBuilder, StartContainerOptions,
-    StopContainerOptionsBuilder,
+    StatsOptionsBuilder, StopContainerOptionsBuilder,
 };
 use futures::StreamExt;
-use logos_scenario_runtime::deployer::{ClusterError, NodeAction, NodeState, NodeStatus, States};
+use futures::future::join_all;
+use logos_scenario_runtime::deployer::{
+    ClusterError, DeployError, NodeAction, NodeState, NodeStatus, States, Usage,
+};
 use logos_scenario_runtime::plan::PlannedNode;
 use logos_scenario_runtime::wait;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::Mutex;
 
-use super::engine::{is_missing, said};
+use super::engine::{self, is_missing, said};
+use super::files::NodeLog;
 use super::labels::{Project, now};
-use super::model::{Attachment, Compose};
-use super::render::PEER;
+use super::model::{Attachment, Compose, Service};
 use super::request;
+use crate::relay::ways::RELAY;
+use crate::states::{NodeStates, described_exit, is_alive};
 
 /// How long a node that was asked to end may take, in seconds; the same as in the template.
 const GRACE: i32 = 5;
@@ -36,7 +42,8 @@ pub(super) struct Nodes {
     docker: Docker,
     project: Project,
     nodes: Vec<Node>,
-    states: watch::Sender<States>,
+    states: NodeStates,
+    relay_log: NodeLog,
     /// Nothing may be started any more.
     over: AtomicBool,
 }
@@ -45,7 +52,9 @@ pub(super) struct Nodes {
 struct Node {
     name: String,
     container: String,
-    peer: Attachment,
+    /// The network on which it reaches others, and its place there.
+    peer: (String, Attachment),
+    log: NodeLog,
     /// One action at a time.
     turn: Mutex<()>,
     /// Set before we end the node, so that its end is known to be our doing.
@@ -54,41 +63,82 @@ struct Node {
 }
 
 impl Nodes {
-    /// The planned nodes of a file; none was started yet, and those that are not late will be once.
-    pub(super) fn new(docker: Docker, project: Project, planned: &[PlannedNode], file: &Compose) -> Self {
+    /// The planned nodes of a file, of which none was made yet; their logs will be files in a folder.
+    pub(super) fn new(
+        docker: &Docker,
+        project: &Project,
+        planned: &[PlannedNode],
+        file: &Compose,
+        logs: &Path,
+    ) -> Self {
         let node = |PlannedNode { name, .. }: &PlannedNode| Node {
             name: name.clone(),
             container: project.container(name),
-            peer: file.services[name].networks[PEER].clone(),
+            peer: peer_network(&file.services[name]),
+            log: NodeLog::new(logs.join(format!("{name}.log"))),
             turn: Mutex::default(),
             ending: AtomicBool::new(false),
             isolated: AtomicBool::new(false),
         };
-        let state = |node: &PlannedNode| NodeState {
-            name: node.name.clone(),
-            status: NodeStatus::Stopped,
-            starts: 0,
-            starts_by_us: u32::from(!node.late),
-        };
-        let states = States { version: 1, nodes: planned.iter().map(state).collect() };
         Self {
             nodes: planned.iter().map(node).collect(),
-            states: watch::Sender::new(states),
+            states: NodeStates::new(planned.iter().map(|node| &node.name)),
+            relay_log: NodeLog::new(logs.join("relay.log")),
             over: AtomicBool::new(false),
-            docker,
-            project,
+            docker: docker.clone(),
+            project: project.clone(),
         }
     }
 
-    pub(super) async fn states(&self, newer_than: u64) -> States {
-        let mut states = self.states.subscribe();
-        let newer = states.wait_for(|states| states.version > newer_than).await;
-        // The sender lives in `self`.
-        newer.map(|states| states.clone()).unwrap_or_default()
+    /// Makes all nodes and starts those that are not late, beside each other.
+    pub(super) async fn start_all(&self, planned: &[PlannedNode], file: &Compose) -> Result<(), DeployError> {
+        let starts = planned.iter().enumerate().map(async |(index, node)| {
+            engine::create(&self.docker, &self.project, node, &file.services[&node.name]).await?;
+            if node.late {
+                return Ok(());
+            }
+            let failed = |ClusterError { subject, what }| {
+                DeployError::new(subject, what, "see `docker events` for what the engine does")
+            };
+            self.start(index).await.map_err(failed)
+        });
+        join_all(starts).await.into_iter().collect()
     }
 
-    pub(super) fn container(&self, name: &str) -> Result<&str, ClusterError> {
-        Ok(&self.nodes[self.index(name)?].container)
+    pub(super) async fn states(&self, newer_than: u64) -> States {
+        self.states.newer_than(newer_than).await
+    }
+
+    /// The file of a node's log, with all that the engine has by now.
+    pub(super) async fn log(&self, name: &str) -> Result<&Path, ClusterError> {
+        let Node { name, container, log, .. } = &self.nodes[self.index(name)?];
+        log.copy(&self.docker, name, container).await
+    }
+
+    /// What a node uses by the engine's count, without files that the kernel holds for it and can drop.
+    pub(super) async fn usage(&self, name: &str) -> Result<Option<Usage>, ClusterError> {
+        let index = self.index(name)?;
+        if !is_alive(&self.states.of(index)) {
+            return Ok(None);
+        }
+        let options = StatsOptionsBuilder::new().stream(false).one_shot(true).build();
+        let stats = self.docker.stats(&self.nodes[index].container, Some(options)).next().await;
+        let stats = stats.transpose().map_err(|error| ClusterError {
+            subject: name.to_owned(),
+            what: format!("what it uses cannot be told: {}", said(&error)),
+        })?;
+        Ok(stats.and_then(|stats| {
+            let memory = stats.memory_stats?;
+            let dropped = memory.stats.and_then(|stats| stats.get("inactive_file").copied()).unwrap_or(0);
+            let processor = Duration::from_nanos(stats.cpu_stats?.cpu_usage?.total_usage?);
+            Some(Usage { memory: memory.usage?.saturating_sub(dropped), processor })
+        }))
+    }
+
+    /// Lets the files of all logs have what the engine has by now.
+    pub(super) async fn copy_logs(&self) -> Result<(), ClusterError> {
+        let copies = self.nodes.iter().map(async |node| self.log(&node.name).await.map(drop));
+        join_all(copies).await.into_iter().collect()
     }
 
     fn index(&self, name: &str) -> Result<usize, ClusterError> {
@@ -103,17 +153,16 @@ impl Nodes {
         let label = self.project.filter();
         let filters =
             HashMap::from([("type", vec!["container"]), ("label", vec![&label]), ("event", kinds.into())]);
-        let mut since = format!("{}", now().saturating_sub(1));
-        let mut last = 0;
+        let mut since = now().saturating_sub(1).to_string();
+        // The engine tells what happened at once in any order, and what came before the stream broke off again.
+        let mut told = HashSet::new();
         loop {
             let options = EventsOptionsBuilder::default().since(&since).filters(&filters).build();
             let mut events = Box::pin(self.docker.events(Some(options)));
             while let Some(Ok(event)) = events.next().await {
-                let time = event.time_nano.unwrap_or_default();
-                // What came before the stream broke off is told again.
-                if time > last {
-                    last = time;
-                    since = format!("{}.{:09}", time / 1_000_000_000, time % 1_000_000_000);
+                let container = event.actor.as_ref().and_then(|actor| actor.id.clone());
+                if told.insert((event.time_nano, container, event.action.clone())) {
+                    since = event.time.unwrap_or_default().saturating_sub(1).to_string();
                     self.told(&event).await;
                 }
             }
@@ -129,25 +178,45 @@ impl Nodes {
             return;
         };
         let service = attributes.get("com.docker.compose.service");
+        if service.is_some_and(|name| name == RELAY) && event.action.as_deref() == Some("die") {
+            return self.relay_ended(attributes.get("exitCode")).await;
+        }
         let Some(index) = service.and_then(|name| self.index(name).ok()) else { return };
         match event.action.as_deref() {
-            Some("start") => self.set(index, |state| {
+            Some("start") => self.states.change(index, |state| {
                 state.starts += 1;
                 state.status = NodeStatus::Running;
             }),
-            Some("pause") => self.set(index, |state| state.status = NodeStatus::Paused),
-            Some("unpause") => self.set(index, |state| state.status = NodeStatus::Running),
+            Some("pause") => self.states.change(index, |state| state.status = NodeStatus::Paused),
+            Some("unpause") => self.states.change(index, |state| state.status = NodeStatus::Running),
             Some("die") => {
                 let status = if self.nodes[index].ending.load(Ordering::Relaxed) {
                     NodeStatus::Stopped
                 } else {
                     let out_of_memory = self.out_of_memory(index).await;
-                    NodeStatus::Exited(described_exit(attributes.get("exitCode"), out_of_memory))
+                    let code = attributes.get("exitCode").and_then(|code| code.parse().ok());
+                    NodeStatus::Exited(described_exit(code.unwrap_or(-1), out_of_memory))
                 };
-                self.set(index, |state| state.status = status);
+                self.states.change(index, |state| state.status = status);
             }
             _ => {}
         }
+    }
+
+    /// Tells the end of the relay, unless the cluster ends: without it no node hears another.
+    async fn relay_ended(&self, code: Option<&String>) {
+        if self.over.load(Ordering::Relaxed) {
+            return;
+        }
+        let code = code.and_then(|code| code.parse().ok());
+        let how = described_exit(code.unwrap_or(-1), false);
+        let container = self.project.container(RELAY);
+        let look = match self.relay_log.copy(&self.docker, RELAY, &container).await {
+            Ok(log) => format!("its log is {}", log.display()),
+            Err(error) => error.to_string(),
+        };
+        self.states
+            .broken(&format!("the relay between the nodes, container {container}, ended with {how}; {look}"));
     }
 
     /// Whether the kernel ended the node for its memory, or what the engine says of it.
@@ -157,26 +226,11 @@ impl Nodes {
         seen.ok().and_then(|seen| seen.state?.oom_killed).unwrap_or_default()
     }
 
-    fn set(&self, index: usize, change: impl FnOnce(&mut NodeState)) {
-        self.states.send_modify(|states| {
-            states.version += 1;
-            change(&mut states.nodes[index]);
-        });
-    }
-
-    /// Waits until every node was seen to start.
-    pub(super) async fn all_started(&self) -> Result<(), ClusterError> {
-        for index in 0..self.nodes.len() {
-            self.reaches(index, "start", |state| state.starts >= state.starts_by_us).await?;
-        }
-        Ok(())
-    }
-
     pub(super) async fn control(&self, name: &str, action: NodeAction) -> Result<(), ClusterError> {
         let index = self.index(name)?;
         let node = &self.nodes[index];
         let _turn = node.turn.lock().await;
-        let status = self.states.borrow().nodes[index].status.clone();
+        let status = self.states.of(index).status;
         action.allowed(name, &status)?;
         let isolated = node.isolated.load(Ordering::Relaxed);
         match action {
@@ -190,7 +244,7 @@ impl Nodes {
             NodeAction::Stop | NodeAction::Kill => self.end(index, action).await,
             NodeAction::Start => self.start(index).await,
             NodeAction::Restart => {
-                if NodeAction::Stop.allowed(name, &status).is_ok() {
+                if is_alive(&self.states.of(index)) {
                     self.end(index, NodeAction::Stop).await?;
                 }
                 self.start(index).await
@@ -212,14 +266,11 @@ impl Nodes {
 
     /// Nothing of the nodes is left.
     pub(super) fn ended(&self) {
-        self.states.send_modify(|states| {
-            states.version += 1;
-            for node in &mut states.nodes {
-                if NodeAction::Stop.allowed(&node.name, &node.status).is_ok() {
-                    node.status = NodeStatus::Stopped;
-                }
+        for index in 0..self.nodes.len() {
+            if is_alive(&self.states.of(index)) {
+                self.states.change(index, |state| state.status = NodeStatus::Stopped);
             }
-        });
+        }
     }
 
     async fn end(&self, index: usize, how: NodeAction) -> Result<(), ClusterError> {
@@ -236,17 +287,16 @@ impl Nodes {
             }
         };
         self.done(index, "be ended", ended)?;
-        let runs = |state: &NodeState| matches!(state.status, NodeStatus::Running | NodeStatus::Paused);
-        self.reaches(index, "end", |state| !runs(state)).await
+        self.reaches(index, "end", |state| !is_alive(state)).await
     }
 
     async fn start(&self, index: usize) -> Result<(), ClusterError> {
         let node = &self.nodes[index];
         node.ending.store(false, Ordering::Relaxed);
-        self.set(index, |state| state.starts_by_us += 1);
+        self.states.change(index, |state| state.starts_by_us += 1);
         let started = self.docker.start_container(&node.container, None::<StartContainerOptions>).await;
         if started.is_err() {
-            self.set(index, |state| state.starts_by_us -= 1);
+            self.states.change(index, |state| state.starts_by_us -= 1);
         }
         self.done(index, "be started", started)?;
         self.reaches(index, "start", |state| state.starts >= state.starts_by_us).await
@@ -267,7 +317,7 @@ impl Nodes {
     async fn isolate(&self, index: usize) -> Result<(), ClusterError> {
         let node = &self.nodes[index];
         let request = NetworkDisconnectRequest { container: node.container.clone(), force: Some(false) };
-        let left = self.docker.disconnect_network(&self.project.name(PEER), request).await;
+        let left = self.docker.disconnect_network(&self.project.name(&node.peer.0), request).await;
         self.done(index, "be isolated", left)?;
         node.isolated.store(true, Ordering::Relaxed);
         Ok(())
@@ -275,8 +325,9 @@ impl Nodes {
 
     async fn rejoin(&self, index: usize) -> Result<(), ClusterError> {
         let node = &self.nodes[index];
-        let request = request::connection(&node.container, &node.name, &node.peer);
-        let joined = self.docker.connect_network(&self.project.name(PEER), request).await;
+        let (network, attachment) = &node.peer;
+        let request = request::connection(&node.container, &node.name, attachment);
+        let joined = self.docker.connect_network(&self.project.name(network), request).await;
         self.done(index, "rejoin its peers", joined)?;
         node.isolated.store(false, Ordering::Relaxed);
         Ok(())
@@ -301,17 +352,7 @@ impl Nodes {
         what: &str,
         holds: impl Fn(&NodeState) -> bool,
     ) -> Result<(), ClusterError> {
-        let mut states = self.states.subscribe();
-        let reached = states.wait_for(|states| holds(&states.nodes[index]));
-        match tokio::time::timeout(TOLD, reached).await {
-            Ok(_) => Ok(()),
-            Err(_) => {
-                let seen = self.states.borrow().nodes[index].clone();
-                let waited = TOLD.as_secs();
-                Err(self
-                    .error(index, format!("the engine did not tell its {what} within {waited} s: {seen:?}")))
-            }
-        }
+        self.states.told(index, ("the engine", what), TOLD, holds).await
     }
 
     fn error(&self, index: usize, what: String) -> ClusterError {
@@ -319,33 +360,9 @@ impl Nodes {
     }
 }
 
-/// An engine tells a signal as 128 and its number.
-fn described_exit(code: Option<&String>, out_of_memory: bool) -> String {
-    let code: i32 = code.and_then(|code| code.parse().ok()).unwrap_or(-1);
-    let name = match code - 128 {
-        6 => Some("SIGABRT"),
-        9 => Some("SIGKILL"),
-        11 => Some("SIGSEGV"),
-        15 => Some("SIGTERM"),
-        _ => None,
-    };
-    let how = match name {
-        Some(name) => format!("signal {} ({name})", code - 128),
-        None => format!("exit code {code}"),
-    };
-    if out_of_memory { format!("{how}, since it was out of memory") } else { how }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_end_is_told_by_its_cause() {
-        let told = |code: &str, out_of_memory| described_exit(Some(&code.to_owned()), out_of_memory);
-        assert_eq!(told("101", false), "exit code 101");
-        assert_eq!(told("137", false), "signal 9 (SIGKILL)");
-        assert_eq!(told("137", true), "signal 9 (SIGKILL), since it was out of memory");
-        assert_eq!(told("1", false), "exit code 1");
-    }
+/// The one network of a node's service on which it reaches others.
+fn peer_network(service: &Service) -> (String, Attachment) {
+    let mut further = request::further_networks(service);
+    let (name, attachment) = further.next().expect("every node has a network for its peers");
+    (name.to_owned(), attachment.clone())
 }

@@ -10,11 +10,13 @@ use std::net::Ipv4Addr;
 
 use bollard::Docker;
 use bollard::query_parameters::InspectContainerOptions;
+use logos_scenario_runtime::deployer::DeployError;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use super::labels::Project;
 use super::model::Compose;
+use super::render::{self, Subnets};
 use super::request;
 
 /// Listeners that lead to published ports; dropping it ends them.
@@ -27,7 +29,22 @@ pub(super) struct Reach {
 
 impl Reach {
     /// A listener for every published port of a file's services.
-    pub(super) async fn open(docker: &Docker, project: &Project, file: &Compose) -> io::Result<Self> {
+    pub(super) async fn open(
+        docker: &Docker,
+        project: &Project,
+        file: &Compose,
+    ) -> Result<Self, DeployError> {
+        let opened = Self::listening(docker, project, file).await;
+        opened.map_err(|error| {
+            DeployError::new(
+                "loopback address",
+                format!("no port could be opened there: {error}"),
+                "see whether this process has too many files open",
+            )
+        })
+    }
+
+    async fn listening(docker: &Docker, project: &Project, file: &Compose) -> io::Result<Self> {
         let mut reach = Self::default();
         for (name, service) in &file.services {
             for (_, inner) in service.ports.iter().filter_map(|port| request::loopback_port(port)) {
@@ -39,6 +56,11 @@ impl Reach {
         }
         Ok(reach)
     }
+}
+
+/// Whether the bridge of a network is on this machine: then so are the nodes' addresses.
+pub(super) fn is_here(subnets: &Subnets) -> bool {
+    std::net::TcpListener::bind((render::gateway(subnets.control), 0)).is_ok()
 }
 
 /// Leads every connection to the port that is published now.

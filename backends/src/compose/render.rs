@@ -12,6 +12,10 @@ use logos_scenario_runtime::plan::{Binding, Bindings, Plan, PlannedFile, Planned
 use super::model::{Attachment, Compose, Network, Secret, SecretUse, Service, Subnet};
 use crate::env::Settings;
 use crate::planned;
+use crate::relay::ways::RELAY;
+
+mod relayed;
+pub(super) use relayed::address_in as relay_address;
 
 /// What all nodes and clusters have in common.
 const TEMPLATE: &str = include_str!("../../assets/compose/docker-compose.yml");
@@ -27,10 +31,27 @@ pub(super) const DIRECTORY: &str = "/node";
 pub(super) const MAX_NODES: usize = 200;
 
 /// The addresses of a cluster: a `/24` for each of its networks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Subnets {
     pub(super) control: Ipv4Net,
-    pub(super) peer: Ipv4Net,
+    /// With their names: one that all nodes share, or one that each node shares with the relay alone.
+    pub(super) peers: Vec<(String, Ipv4Net)>,
+}
+
+impl Subnets {
+    /// The network on which a node reaches others, or their relay.
+    fn peer(&self, index: usize) -> (&str, Ipv4Net) {
+        let (name, subnet) = if self.peers.len() == 1 { &self.peers[0] } else { &self.peers[index] };
+        (name, *subnet)
+    }
+}
+
+/// The names of the networks on which nodes reach each other.
+pub(super) fn peer_networks(plan: &Plan) -> Vec<String> {
+    match plan.relayed {
+        true => plan.nodes.iter().map(|node| format!("{PEER}-{}", node.name)).collect(),
+        false => vec![PEER.to_owned()],
+    }
 }
 
 /// The address of the node with this index in the plan, which is below [`MAX_NODES`].
@@ -45,19 +66,18 @@ pub(super) fn gateway(subnet: Ipv4Net) -> Ipv4Addr {
 }
 
 /// Binds every node to its addresses; every port keeps its number.
-pub(super) fn bindings(plan: &Plan, subnets: Subnets, start_time: SystemTime) -> Bindings {
+pub(super) fn bindings(plan: &Plan, subnets: &Subnets, start_time: SystemTime) -> Bindings {
     let binding = |(index, node): (usize, &PlannedNode)| {
         let binding = Binding {
-            host: address(subnets.peer, index).to_string(),
             control: address(subnets.control, index).to_string(),
-            ports: node.ports.iter().map(|port| (port.name.clone(), port.number)).collect(),
-            directory: DIRECTORY.into(),
+            ..Binding::new(address(subnets.peer(index).1, index).to_string(), node, DIRECTORY)
         };
         (node.name.clone(), binding)
     };
     Bindings {
         start_time: planned::to_whole_milliseconds(start_time),
         nodes: plan.nodes.iter().enumerate().map(binding).collect(),
+        relay: relayed::bindings(plan, subnets),
     }
 }
 
@@ -69,25 +89,30 @@ pub(super) fn template() -> Compose {
 /// The Compose file of rendered nodes. With `publish` their TCP ports answer on this machine's loopback
 /// address too, at numbers that the engine chooses.
 pub(super) fn compose(
+    plan: &Plan,
     rendered: &[PlannedNode],
-    subnets: Subnets,
+    subnets: &Subnets,
     settings: &Settings,
     publish: bool,
 ) -> Compose {
     let template = template();
     let base = &template.services[NODE];
     let mut file = Compose::default();
-    for (name, subnet) in [(CONTROL, subnets.control), (PEER, subnets.peer)] {
-        let mut network: Network = template.networks[name].clone();
+    let peers = subnets.peers.iter().map(|(name, subnet)| (PEER, name.as_str(), *subnet));
+    for (like, name, subnet) in peers.chain([(CONTROL, CONTROL, subnets.control)]) {
+        let mut network: Network = template.networks[like].clone();
         network.ipam.config = vec![Subnet { subnet }];
         file.networks.insert(name.to_owned(), network);
+    }
+    if plan.relayed {
+        file.services.insert(RELAY.to_owned(), relayed::service(base, plan, subnets, settings, publish));
     }
     for (index, node) in rendered.iter().enumerate() {
         let mut service = service(base, node, settings);
         if node.fetches.is_some() {
-            service.environment.extend(fetching(node, address(subnets.peer, index), subnets));
+            service.environment.extend(fetching(node, address(subnets.peer(index).1, index), subnets));
         }
-        for (name, subnet) in [(CONTROL, subnets.control), (PEER, subnets.peer)] {
+        for (name, subnet) in [(CONTROL, subnets.control), subnets.peer(index)] {
             service.networks.insert(name.to_owned(), Attachment { ipv4_address: address(subnet, index) });
         }
         if publish {
@@ -108,7 +133,7 @@ fn service(base: &Service, node: &PlannedNode, settings: &Settings) -> Service {
         target: format!("{DIRECTORY}/{}", file.path.display()),
     });
     Service {
-        image: node.image.as_ref().unwrap_or(&settings.image).clone(),
+        image: super::image::of(node, settings).to_owned(),
         entrypoint: vec![node.executable.program.clone()],
         command: node.args.clone(),
         working_dir: DIRECTORY.to_owned(),
@@ -116,6 +141,8 @@ fn service(base: &Service, node: &PlannedNode, settings: &Settings) -> Service {
         volumes: vec![format!("{}:{DIRECTORY}", node.name)],
         secrets: secrets.collect(),
         mem_limit: settings.node_memory,
+        // No swap: a node that needs more ends, instead of becoming slow.
+        memswap_limit: settings.node_memory,
         cpus: settings.node_cpus,
         ..base.clone()
     }
@@ -127,7 +154,7 @@ pub(super) fn found(node: &PlannedNode) -> impl Iterator<Item = &PlannedFile> {
 }
 
 /// What tells a node where to fetch its configuration, and as whom.
-fn fetching(node: &PlannedNode, host: Ipv4Addr, subnets: Subnets) -> Vec<(String, String)> {
+fn fetching(node: &PlannedNode, host: Ipv4Addr, subnets: &Subnets) -> Vec<(String, String)> {
     let path = node.fetches.iter().map(|path| format!("{DIRECTORY}/{}", path.display()));
     let server = format!("http://{}:{}", gateway(subnets.control), super::cfgsync::PORT);
     let ports = [
@@ -200,39 +227,26 @@ mod tests {
     use std::time::UNIX_EPOCH;
 
     use expect_test::expect_file;
+    use logos_scenario_runtime::faults::Link;
+    use logos_scenario_runtime::plan::symbol;
     use serde_json::json;
 
     use super::*;
+    use crate::planned::tests::two_nodes;
+    use crate::relay::Way;
 
     fn plan() -> Plan {
-        let node = |name: &str, role: &str| {
-            json!({
-                "name": name,
-                "role": role,
-                "executable": { "program": "node", "path": "/on/the/host" },
-                "args": ["${directory}/config.yaml"],
-                "env": {},
-                "files": [{ "path": "keys/a.yaml", "text": "${control:validator-0} ${host:executor-0}" }],
-                "ports": [
-                    { "name": "http", "protocol": "tcp", "number": 18080 },
-                    { "name": "p2p", "protocol": "udp", "number": 3000 },
-                ],
-            })
-        };
-        serde_json::from_value(json!({
-            "key": "00".repeat(32),
-            "genesis": { "leaders": [], "accounts": [] },
-            "nodes": [node("validator-0", "validator"), node("executor-0", "executor")],
-        }))
-        .unwrap()
+        let text = "${control:validator-0} ${host:executor-0}";
+        two_nodes(|_| json!({ "files": [{ "path": "keys/a.yaml", "text": text }] }))
     }
 
     fn subnets() -> Subnets {
-        Subnets { control: "10.144.7.0/24".parse().unwrap(), peer: "10.150.0.0/24".parse().unwrap() }
+        let peer = "10.150.0.0/24".parse().unwrap();
+        Subnets { control: "10.144.7.0/24".parse().unwrap(), peers: vec![(PEER.to_owned(), peer)] }
     }
 
     fn rendered() -> (Bindings, Vec<PlannedNode>) {
-        let bindings = bindings(&plan(), subnets(), UNIX_EPOCH);
+        let bindings = bindings(&plan(), &subnets(), UNIX_EPOCH);
         let rendered = plan().render(&bindings).unwrap();
         (bindings, rendered)
     }
@@ -244,7 +258,7 @@ mod tests {
         rendered[0].env.insert("PRICE".to_owned(), "$5".to_owned());
         let settings =
             Settings { node_cpus: Some(0.5), log_level: Some("debug".into()), ..Settings::default() };
-        let file = compose(&rendered, subnets(), &settings, false);
+        let file = compose(&plan(), &rendered, &subnets(), &settings, false);
         let text = to_text(&file, "logos-scenario-00000001");
         expect_file!["../../testdata/docker-compose.yml"].assert_eq(&text);
         let read = Compose::from_yaml(&text).unwrap();
@@ -254,7 +268,7 @@ mod tests {
     #[test]
     fn no_node_may_do_more_than_it_needs() {
         let (_, rendered) = rendered();
-        for service in compose(&rendered, subnets(), &Settings::default(), true).services.values() {
+        for service in compose(&plan(), &rendered, &subnets(), &Settings::default(), true).services.values() {
             assert!(service.read_only);
             assert_eq!(service.cap_drop, ["ALL"]);
             assert_eq!(service.security_opt, ["no-new-privileges:true"]);
@@ -265,6 +279,37 @@ mod tests {
                 "no fixed port, and on the loopback address only"
             );
         }
+    }
+
+    #[test]
+    fn nodes_of_a_relayed_plan_share_networks_with_the_relay_alone() {
+        let mut plan = plan();
+        plan.relayed = true;
+        plan.nodes[1].files[0].text = format!(
+            "{}:{}",
+            symbol::peer_host("validator-0", "p2p"),
+            symbol::peer_port("validator-0", "p2p")
+        );
+        let peers = peer_networks(&plan).into_iter().zip(["10.150.0.0/24", "10.150.1.0/24"]);
+        let peers = peers.map(|(name, subnet)| (name, subnet.parse().unwrap())).collect();
+        let subnets = Subnets { peers, ..subnets() };
+        let bindings = bindings(&plan, &subnets, UNIX_EPOCH);
+        plan.nodes[0].files[0].text = "${control:validator-0}".to_owned();
+        let rendered = plan.render(&bindings).unwrap();
+        assert_eq!(rendered[1].files[0].text, "10.150.1.2:20000");
+        let file = compose(&plan, &rendered, &subnets, &Settings::default(), false);
+        let networks = |service: &str| file.services[service].networks.keys().cloned().collect::<Vec<_>>();
+        assert_eq!(networks("validator-0"), ["control", "peer-validator-0"]);
+        assert_eq!(networks("executor-0"), ["control", "peer-executor-0"]);
+        assert_eq!(networks("relay"), ["control", "peer-executor-0", "peer-validator-0"]);
+        let ways: Vec<Way> = serde_json::from_str(&file.services["relay"].command[0]).unwrap();
+        let way = Way {
+            link: Link::new("executor-0", "validator-0"),
+            protocol: Protocol::Udp,
+            at: "10.150.1.2:20000".parse().unwrap(),
+            to: "10.150.0.10:3000".to_owned(),
+        };
+        assert_eq!(ways, [way]);
     }
 
     #[test]

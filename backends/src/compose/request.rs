@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use bollard::models::{
     ContainerCreateBody, EndpointIpamConfig, EndpointSettings, HostConfig, HostConfigLogConfig, Ipam,
-    IpamConfig, Mount, MountType, NetworkConnectRequest, NetworkCreateRequest, NetworkingConfig, PortBinding,
-    VolumeCreateRequest,
+    IpamConfig, Mount, MountType, MountVolumeOptions, NetworkConnectRequest, NetworkCreateRequest,
+    NetworkingConfig, PortBinding, VolumeCreateRequest,
 };
 
 use super::labels::Project;
@@ -33,13 +33,17 @@ pub(super) fn network(project: &Project, name: &str, network: &Network) -> Netwo
     }
 }
 
-/// A volume of the project.
+/// A volume of the project that no container has.
 pub(super) fn volume(project: &Project, name: &str) -> VolumeCreateRequest {
     VolumeCreateRequest {
         name: Some(project.name(name)),
-        labels: Some(project.labels([("com.docker.compose.volume", name)])),
+        labels: Some(volume_labels(project, name)),
         ..VolumeCreateRequest::default()
     }
+}
+
+fn volume_labels(project: &Project, name: &str) -> HashMap<String, String> {
+    project.labels([("com.docker.compose.volume", name)])
 }
 
 /// The container of a service, on the control network alone: engines before API 1.44 connect a new container
@@ -63,16 +67,16 @@ pub(super) fn container(project: &Project, name: &str, service: &Service) -> Con
 }
 
 fn host_config(project: &Project, service: &Service) -> HostConfig {
-    let memory = i64::try_from(service.mem_limit).unwrap_or(i64::MAX);
+    let memory = |bytes| Some(i64::try_from(bytes).unwrap_or(i64::MAX));
     HostConfig {
         network_mode: Some(project.name(CONTROL)),
         readonly_rootfs: Some(service.read_only),
         cap_drop: Some(service.cap_drop.clone()),
         security_opt: Some(service.security_opt.clone()),
-        memory: Some(memory),
-        // No swap: a node that needs more ends, instead of becoming slow.
-        memory_swap: Some(memory),
+        memory: memory(service.mem_limit),
+        memory_swap: memory(service.memswap_limit),
         pids_limit: Some(service.pids_limit),
+        sysctls: Some(service.sysctls.clone().into_iter().collect()),
         nano_cpus: service.cpus.map(|cores| (cores * 1e9) as i64),
         mounts: Some(service.volumes.iter().filter_map(|volume| mount(project, volume)).collect()),
         log_config: Some(HostConfigLogConfig { typ: Some(service.logging.driver.clone()), config: None }),
@@ -81,11 +85,13 @@ fn host_config(project: &Project, service: &Service) -> HostConfig {
     }
 }
 
-/// `<volume>:<path>` as a mount.
+/// `<volume>:<path>` as a mount; the volume is made with the container.
 fn mount(project: &Project, volume: &str) -> Option<Mount> {
     let (source, target) = volume.split_once(':')?;
+    let labels = volume_labels(project, source);
     Some(Mount {
         source: Some(project.name(source)),
+        volume_options: Some(MountVolumeOptions { labels: Some(labels), ..MountVolumeOptions::default() }),
         target: Some(target.to_owned()),
         typ: Some(MountType::VOLUME),
         ..Mount::default()

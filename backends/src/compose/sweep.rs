@@ -5,37 +5,25 @@
 //! changed, so a heartbeat is an empty volume that is replaced by a later one.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Weak;
-use std::time::Duration;
 
 use bollard::Docker;
 use bollard::query_parameters::RemoveVolumeOptions;
-use logos_scenario_runtime::deployer::DeployError;
-use tokio::sync::Mutex;
+use futures::future::join_all;
+use logos_scenario_runtime::deployer::{ClusterError, DeployError};
 
 use super::engine::{self, Found, Labelled};
 use super::labels::{CLUSTER, HEARTBEAT, OWNER, Project, now};
 use super::request;
+use crate::awaited::Beats;
 use crate::owner::{Life, Owner};
 
-/// How often a living owner says so.
-const BEAT: Duration = Duration::from_secs(30);
 /// Silence after which an owner out of sight counts as gone, in seconds.
 const EXPIRY: u64 = 180;
 
 /// Says that the owner lives, again and again, until the cluster is torn down.
-pub(super) async fn beat(docker: Docker, project: Project, running: Weak<Mutex<bool>>) {
-    let mut ticks = tokio::time::interval(BEAT);
-    // All that was just made says so already.
-    ticks.tick().await;
+pub(super) async fn beat(docker: Docker, project: Project, mut beats: Beats) {
     let mut last: Option<String> = None;
-    loop {
-        ticks.tick().await;
-        let Some(running) = running.upgrade() else { return };
-        let running = running.lock().await;
-        if !*running {
-            return;
-        }
+    while let Some(_running) = beats.next().await {
         let made = docker.create_volume(request::volume(&project, &format!("alive-{}", now()))).await;
         let Ok(made) = made else { continue };
         if let Some(before) = last.replace(made.name) {
@@ -45,24 +33,39 @@ pub(super) async fn beat(docker: Docker, project: Project, running: Weak<Mutex<b
     }
 }
 
-/// Removes all clusters whose owner is gone, and says which.
+/// Removes all clusters whose owner is gone, and says which. One that cannot be removed keeps no other.
 pub(super) async fn sweep(docker: &Docker) -> Result<Vec<String>, DeployError> {
     let found = engine::labelled(docker, OWNER).await;
     let found = found.map_err(|error| engine::refused("leftovers", "cannot be listed", &error))?;
-    let mut swept = Vec::new();
-    for cluster in abandoned(&found, now()) {
-        let label = format!("{CLUSTER}={cluster}");
-        let counts =
-            engine::labelled(docker, &label).await.map_or_else(|_| String::new(), |found| found.counts());
-        engine::remove(docker, &label).await.map_err(|error| DeployError {
-            subject: cluster.clone(),
-            what: format!("is left by an owner that is gone, and cannot be removed: {}", error.what),
-            try_next: format!("`docker ps -a --filter label={label}` shows what is left"),
-            log: None,
-        })?;
-        swept.push(format!("{cluster}: {counts}"));
+    // Beside each other: one that takes long, or cannot be removed, holds up no other.
+    let removals = abandoned(&found, now()).into_iter().map(|cluster| removed(docker, cluster));
+    let (mut swept, mut failed) = (Vec::new(), None);
+    for removal in join_all(removals).await {
+        match removal {
+            Ok(cluster) => swept.push(cluster),
+            Err(error) => failed = Some(error),
+        }
     }
-    Ok(swept)
+    failed.map_or(Ok(swept), Err)
+}
+
+/// Removes one cluster; its name, and what there was of it.
+async fn removed(docker: &Docker, cluster: String) -> Result<String, DeployError> {
+    let label = format!("{CLUSTER}={cluster}");
+    let counts =
+        engine::labelled(docker, &label).await.map_or_else(|_| String::new(), |found| found.counts());
+    match engine::remove(docker, &label).await {
+        Ok(()) => Ok(format!("{cluster}: {counts}")),
+        Err(error) => Err(unremovable(&cluster, &label, &error)),
+    }
+}
+
+fn unremovable(cluster: &str, label: &str, error: &ClusterError) -> DeployError {
+    DeployError::new(
+        cluster.to_owned(),
+        format!("is left by an owner that is gone, and cannot be removed: {}", error.what),
+        format!("`docker ps -a --filter label={label}` shows what is left"),
+    )
 }
 
 /// The clusters whose owner is gone.

@@ -1,298 +1,99 @@
-//! The processes of a cluster: start, signal, wait, and tell what they do.
+//! The kernel, as far as nodes are concerned: how a process is started so that it dies with this one, and how a
+//! process group is signalled and looked at.
 
-use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
-use std::process::ExitStatus;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
+use std::fs::File;
+use std::io;
+use std::process::Stdio;
 use std::time::Duration;
 
-use logos_scenario_runtime::deployer::{
-    ClusterError, DeployError, NodeAction, NodeState, NodeStatus, States,
-};
-use logos_scenario_runtime::wait;
+use logos_scenario_runtime::deployer::Usage;
+use rustix::param::{clock_ticks_per_second, page_size};
 use rustix::process::{Pid, Signal};
-use tokio::process::Child;
-use tokio::sync::{Mutex, watch};
-use tokio::task::JoinSet;
+use tokio::process::{Child, Command};
 
 use super::render::NodeCommand;
-use super::spawner::{let_spawner, lives, on_spawner, signal, spawn};
 
-/// How long a node that was asked to end may take.
-const GRACE: Duration = Duration::from_secs(5);
-/// How long the kernel may take to do what cannot be refused.
-const KERNEL: Duration = Duration::from_secs(10);
-
-/// All nodes of a cluster. Dropping it kills them.
-#[derive(Debug)]
-pub(super) struct Nodes {
-    nodes: Vec<Arc<Node>>,
-    states: Arc<watch::Sender<States>>,
+/// Starts a node in a process group of its own. Must run on [the thread](crate::thread) that lives as long as this
+/// process.
+pub(super) fn spawn(node: &NodeCommand) -> io::Result<Child> {
+    let log = File::options().create(true).append(true).open(&node.log)?;
+    #[expect(clippy::disallowed_methods, reason = "the one place that starts processes")]
+    let mut command = Command::new(&node.program);
+    command
+        .args(&node.args)
+        .env_clear()
+        .envs(&node.env)
+        .current_dir(&node.directory)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .process_group(0);
+    die_with_parent(&mut command);
+    command.spawn()
 }
 
-/// One node, running or not.
-#[derive(Debug)]
-pub(super) struct Node {
-    index: usize,
-    command: NodeCommand,
-    states: Arc<watch::Sender<States>>,
-    /// One action at a time.
-    turn: Mutex<()>,
-    process: StdMutex<Process>,
-    /// Set before we end the node, so that its end is known to be our doing.
-    ending: AtomicBool,
-}
-
-/// What there is of a node's process.
-#[derive(Debug, Default)]
-struct Process {
-    group: Option<Pid>,
-    /// The cluster is gone: nothing may be started any more.
-    abandoned: bool,
-}
-
-impl Nodes {
-    pub(super) fn new(commands: Vec<NodeCommand>) -> Self {
-        let state = |command: &NodeCommand| NodeState {
-            name: command.name.clone(),
-            status: NodeStatus::Stopped,
-            starts: 0,
-            starts_by_us: 0,
-        };
-        let states = States { version: 1, nodes: commands.iter().map(state).collect() };
-        let states = Arc::new(watch::Sender::new(states));
-        let node = |(index, command)| {
-            Arc::new(Node {
-                index,
-                command,
-                states: Arc::clone(&states),
-                turn: Mutex::default(),
-                process: StdMutex::default(),
-                ending: AtomicBool::new(false),
-            })
-        };
-        Self { nodes: commands.into_iter().enumerate().map(node).collect(), states }
-    }
-
-    /// Starts all nodes but the late ones, beside each other.
-    pub(super) async fn start_all(&self) -> Result<(), DeployError> {
-        let mut starting = JoinSet::new();
-        for node in self.nodes.iter().filter(|node| !node.command.late).cloned() {
-            starting.spawn(async move { node.start().await.map_err(|error| (node.index, error)) });
+#[cfg(target_os = "linux")]
+fn die_with_parent(command: &mut Command) {
+    use rustix::process::{getpid, getppid, set_parent_process_death_signal};
+    let parent = getpid();
+    let before_exec = move || {
+        set_parent_process_death_signal(Some(Signal::KILL))?;
+        // The parent may have ended before the kernel was told to watch it.
+        if getppid() != Some(parent) {
+            return Err(io::Error::from(io::ErrorKind::BrokenPipe));
         }
-        let mut failed: Vec<_> = starting.join_all().await.into_iter().filter_map(Result::err).collect();
-        failed.sort_by_key(|(index, _)| *index);
-        match failed.into_iter().next() {
-            None => Ok(()),
-            Some((_, error)) => {
-                // What did start is ended before the caller is told.
-                let _ = self.end_all().await;
-                Err(DeployError {
-                    subject: error.subject,
-                    what: error.what,
-                    try_next: "see whether the program runs by hand on this machine".to_owned(),
-                    log: None,
-                })
-            }
-        }
-    }
-
-    pub(super) fn get(&self, name: &str) -> Result<&Arc<Node>, ClusterError> {
-        let names = || self.nodes.iter().map(|node| node.command.name.as_str());
-        let node = self.nodes.iter().find(|node| node.command.name == name);
-        node.ok_or_else(|| ClusterError::no_such_node(name, names()))
-    }
-
-    pub(super) async fn states(&self, newer_than: u64) -> States {
-        let mut states = self.states.subscribe();
-        let newer = states.wait_for(|states| states.version > newer_than).await;
-        // The sender lives in `self`.
-        newer.map(|states| states.clone()).unwrap_or_default()
-    }
-
-    /// Ends all nodes that run, beside each other, for good; when this returns, no process is left.
-    pub(super) async fn end_all(&self) -> Result<(), ClusterError> {
-        let mut ending = JoinSet::new();
-        for node in self.nodes.iter().cloned() {
-            node.process().abandoned = true;
-            ending.spawn(async move {
-                let _turn = node.turn.lock().await;
-                node.end(Signal::TERM).await
-            });
-        }
-        ending.join_all().await.into_iter().collect()
+        close_foreign_descriptors()
+    };
+    #[expect(unsafe_code, reason = "only between fork and exec can a child ask to die with its parent")]
+    // SAFETY: the closure makes system calls only; it neither allocates nor takes locks.
+    unsafe {
+        command.pre_exec(before_exec);
     }
 }
 
-impl Drop for Nodes {
-    fn drop(&mut self) {
-        for node in &self.nodes {
-            node.ending.store(true, Ordering::Relaxed);
-            node.process().abandoned = true;
-            node.signal(Signal::KILL);
-        }
-    }
+#[cfg(not(target_os = "linux"))]
+fn die_with_parent(_: &mut Command) {}
+
+/// Descriptors that this process inherited without close-on-exec, such as a CI's pipes, end here.
+#[cfg(target_os = "linux")]
+fn close_foreign_descriptors() -> io::Result<()> {
+    const CLOSE_RANGE_CLOEXEC: libc::c_uint = 4;
+    #[expect(unsafe_code, reason = "there is no safe form of close_range")]
+    // SAFETY: the descriptors are marked, not closed, so that none is taken from under its owner.
+    let marked = unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, CLOSE_RANGE_CLOEXEC) };
+    // A kernel before 5.11 does not know the flag; then only descriptors of others' making leak.
+    let _ = marked;
+    Ok(())
 }
 
-impl Node {
-    pub(super) fn log(&self) -> &Path {
-        &self.command.log
-    }
+/// Sends a signal to all of a process group; whether there was one.
+pub(super) fn signal(group: Pid, signal: Signal) -> bool {
+    rustix::process::kill_process_group(group, signal).is_ok()
+}
 
-    pub(super) async fn control(self: &Arc<Self>, action: NodeAction) -> Result<(), ClusterError> {
-        let _turn = self.turn.lock().await;
-        action.allowed(&self.command.name, &self.status())?;
-        match action {
-            NodeAction::Stop => self.end(Signal::TERM).await,
-            NodeAction::Kill => self.end(Signal::KILL).await,
-            NodeAction::Start => self.start().await,
-            NodeAction::Restart => {
-                self.end(Signal::TERM).await?;
-                self.start().await
-            }
-            NodeAction::Pause => self.pause().await,
-            NodeAction::Resume => {
-                self.signal(Signal::CONT);
-                self.set(|state| state.status = NodeStatus::Running);
-                Ok(())
-            }
-            NodeAction::Isolate | NodeAction::Rejoin => {
-                Err(self.error("cannot be cut off: local nodes share the machine's network".to_owned()))
-            }
-        }
-    }
-
-    /// Starts the node; returns when its process runs.
-    async fn start(self: &Arc<Self>) -> Result<(), ClusterError> {
-        let node = Arc::clone(self);
-        on_spawner(async move {
-            let mut child = node.spawned()?;
-            node.set(|state| {
-                state.status = NodeStatus::Running;
-                state.starts += 1;
-                state.starts_by_us += 1;
-            });
-            let waiting = Arc::clone(&node);
-            let_spawner(async move {
-                let status = child.wait().await;
-                waiting.ended(&status.map_or_else(|error| error.to_string(), described_exit));
-            });
-            Ok(())
-        })
-        .await
-    }
-
-    /// The node's process, unless the cluster was given up meanwhile.
-    fn spawned(&self) -> Result<Child, ClusterError> {
-        let mut process = self.process();
-        if process.abandoned {
-            return Err(self.error("is not started: its cluster is gone".to_owned()));
-        }
-        let child = spawn(&self.command).map_err(|error| {
-            self.error(format!("`{}` cannot be started: {error}", self.command.program.display()))
-        })?;
-        self.ending.store(false, Ordering::Relaxed);
-        process.group = child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
-        Ok(child)
-    }
-
-    fn process(&self) -> MutexGuard<'_, Process> {
-        self.process.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Notes that the node's process ended, and ends what it left behind.
-    fn ended(&self, how: &str) {
-        self.signal(Signal::KILL);
-        self.process().group = None;
-        let ours = self.ending.load(Ordering::Relaxed);
-        self.set(|state| {
-            state.status = if ours { NodeStatus::Stopped } else { NodeStatus::Exited(how.to_owned()) };
-        });
-    }
-
-    /// Ends the node if it runs, with a signal and, if that does not do, with SIGKILL.
-    async fn end(&self, first: Signal) -> Result<(), ClusterError> {
-        let Some(group) = self.group() else { return Ok(()) };
-        self.ending.store(true, Ordering::Relaxed);
-        signal(group, first);
-        signal(group, Signal::CONT);
-        if tokio::time::timeout(GRACE, self.not_running()).await.is_err() {
-            signal(group, Signal::KILL);
-            tokio::time::timeout(KERNEL, self.not_running())
-                .await
-                .map_err(|_| self.error("does not end, though it was killed".to_owned()))?;
-        }
-        let gone = || async move { if lives(group) { Err("a process of its group lives") } else { Ok(()) } };
-        wait::until("no process of the group left", KERNEL, gone)
-            .await
-            .map_err(|timed_out| self.error(timed_out.to_string()))
-    }
-
-    async fn pause(&self) -> Result<(), ClusterError> {
-        let Some(group) = self.group() else { return Err(self.error("ended just now".to_owned())) };
-        signal(group, Signal::STOP);
-        let stopped = || async move {
-            match process_state(group).as_str() {
-                "T" => Ok(()),
-                other => Err(format!("state `{other}`")),
-            }
-        };
-        wait::until("the process to stand still", KERNEL, stopped)
-            .await
-            .map_err(|timed_out| self.error(timed_out.to_string()))?;
-        self.set(|state| state.status = NodeStatus::Paused);
-        Ok(())
-    }
-
-    async fn not_running(&self) {
-        let mut states = self.states.subscribe();
-        let ended = |states: &States| {
-            !matches!(states.nodes[self.index].status, NodeStatus::Running | NodeStatus::Paused)
-        };
-        // The sender lives in `self`.
-        let _ = states.wait_for(ended).await;
-    }
-
-    fn signal(&self, which: Signal) {
-        self.group().map(|group| signal(group, which));
-    }
-
-    fn group(&self) -> Option<Pid> {
-        self.process().group
-    }
-
-    fn status(&self) -> NodeStatus {
-        self.states.borrow().nodes[self.index].status.clone()
-    }
-
-    fn set(&self, change: impl FnOnce(&mut NodeState)) {
-        self.states.send_modify(|states| {
-            states.version += 1;
-            change(&mut states.nodes[self.index]);
-        });
-    }
-
-    fn error(&self, what: String) -> ClusterError {
-        ClusterError { subject: self.command.name.clone(), what }
-    }
+/// Whether any process of the group is left.
+pub(super) fn lives(group: Pid) -> bool {
+    rustix::process::test_kill_process_group(group).is_ok()
 }
 
 /// The letter by which the kernel tells what a process does; empty where there is none.
-fn process_state(pid: Pid) -> String {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
-    let after_name = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
-    after_name.split(' ').next().unwrap_or_default().to_owned()
+pub(super) fn process_state(pid: Pid) -> String {
+    stat(pid).into_iter().next().unwrap_or_default()
 }
 
-fn described_exit(status: ExitStatus) -> String {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => format!("exit code {code}"),
-        (None, Some(number)) => {
-            let name = Signal::from_named_raw(number).map(|signal| format!("{signal:?}"));
-            let name = name.as_deref().and_then(|name| name.trim_matches('"').strip_prefix("Signal::"));
-            format!("signal {number}{}", name.map_or_else(String::new, |name| format!(" (SIG{name})")))
-        }
-        (None, None) => status.to_string(),
-    }
+/// What a process uses; nothing where there is none.
+pub(super) fn usage(pid: Pid) -> Option<Usage> {
+    // By proc(5): state is field 3, utime 14, stime 15, rss 24.
+    let stat = stat(pid);
+    let field = |number: usize| stat.get(number - 3)?.parse::<u64>().ok();
+    let ticks = field(14)? + field(15)?;
+    let processor = Duration::from_secs_f64(ticks as f64 / clock_ticks_per_second() as f64);
+    Some(Usage { memory: field(24)? * page_size() as u64, processor })
+}
+
+/// What the kernel tells of a process from its state on; nothing where there is none.
+fn stat(pid: Pid) -> Vec<String> {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
+    let after_name = stat.rsplit_once(") ").map(|(_, rest)| rest);
+    after_name.into_iter().flat_map(|rest| rest.split_whitespace()).map(str::to_owned).collect()
 }

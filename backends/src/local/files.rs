@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use logos_scenario_runtime::deployer::{ClusterError, DeployError};
 use logos_scenario_runtime::plan::PlannedNode;
 
+use crate::planned::{make_folder, write};
+
 /// The directories of a cluster's nodes. Unless it is kept, dropping it removes them and the logs.
 #[derive(Debug)]
 pub(super) struct Files {
@@ -27,19 +29,16 @@ impl Files {
             logs: Vec::new(),
             kept: AtomicBool::new(false),
         };
-        make(logs, |path| fs::create_dir_all(path))?;
         for node in rendered {
-            make(&nodes.join(&node.name), |path| fs::create_dir_all(path))?;
+            let directory = nodes.join(&node.name);
+            make_folder(&directory)?;
             for file in &node.files {
-                let path = nodes.join(&node.name).join(&file.path);
-                make(&path, |path| {
-                    path.parent().map_or(Ok(()), fs::create_dir_all)?;
-                    fs::write(path, &file.text)
-                })?;
+                let path = directory.join(&file.path);
+                write(&path, &file.text)?;
                 files.planned.push(path);
             }
             let log = logs.join(format!("{}.log", node.name));
-            make(&log, |path| fs::write(path, ""))?;
+            write(&log, "")?;
             files.logs.push(log);
         }
         Ok(files)
@@ -89,13 +88,4 @@ impl Drop for Files {
             let _ = fs::remove_file(log);
         }
     }
-}
-
-fn make(path: &Path, how: impl FnOnce(&Path) -> io::Result<()>) -> Result<(), DeployError> {
-    how(path).map_err(|error| DeployError {
-        subject: path.display().to_string(),
-        what: format!("cannot be written: {error}"),
-        try_next: "make room on the disk, or make the folder writable".to_owned(),
-        log: None,
-    })
 }

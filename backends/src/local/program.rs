@@ -4,11 +4,13 @@
 //! The first of these that names a file decides. A named file that is missing is an error and never
 //! passed over, since another program would run than the one that was asked for.
 
+use std::collections::BTreeMap;
 use std::env::split_paths;
 use std::path::{Path, PathBuf, absolute};
+use std::time::SystemTime;
 
 use logos_scenario_runtime::deployer::DeployError;
-use logos_scenario_runtime::plan::{Executable, PlannedNode};
+use logos_scenario_runtime::plan::{Executable, Plan, PlannedNode};
 use logos_scenario_runtime::topology::Role;
 use rustix::fs::{Access, access};
 
@@ -21,22 +23,38 @@ pub(super) fn find(node: &PlannedNode, settings: &Settings) -> Result<PathBuf, D
     }
     let setting = setting(node.role, settings);
     let path = match (setting.1, &node.executable.path) {
-        (Some(path), _) | (None, Some(path)) => Some(path.clone()),
+        (Some(path), _) => Some(path.clone()),
+        (None, Some(path)) => Some(as_archived(path, settings)),
         (None, None) => in_path(&node.executable.program, settings),
     };
     let path = path.and_then(|path| absolute(path).ok()).filter(|path| path.is_file());
     executable(node, path.ok_or_else(|| missing(node, setting, settings))?)
 }
 
+/// All executables of a plan: of each the length and the time of its last change, which tell one build from
+/// another.
+pub(super) fn find_all(
+    plan: &Plan,
+    settings: &Settings,
+) -> Result<BTreeMap<PathBuf, (u64, Option<SystemTime>)>, DeployError> {
+    let found = plan.nodes.iter().map(|node| {
+        let path = find(node, settings)?;
+        let build = path.metadata().ok().map(|file| (file.len(), file.modified().ok()));
+        Ok((path, build.unwrap_or_default()))
+    });
+    found.collect()
+}
+
 fn own_program(node: &PlannedNode, own: &Path) -> Result<PathBuf, DeployError> {
     let file = absolute(own).ok().filter(|path| path.is_file());
     executable(
         node,
-        file.ok_or_else(|| DeployError {
-            subject: node.name.clone(),
-            what: format!("its own program `{}` is not a file", own.display()),
-            try_next: format!("build it, or change `with_node(\"{}\", |node| node.binary(..))`", node.name),
-            log: None,
+        file.ok_or_else(|| {
+            DeployError::new(
+                node.name.clone(),
+                format!("its own program `{}` is not a file", own.display()),
+                format!("build it, or change `with_node(\"{}\", |node| node.binary(..))`", node.name),
+            )
         })?,
     )
 }
@@ -51,6 +69,13 @@ fn setting(role: Role, settings: &Settings) -> (&'static str, Option<&PathBuf>) 
         Role::Validator => (NODE_BIN, settings.node_bin.as_ref()),
         Role::Executor => (EXECUTOR_BIN, settings.executor_bin.as_ref()),
     }
+}
+
+/// A path that cargo gave when the tests were built, or where the same program is now that nextest runs them from
+/// an archive.
+fn as_archived(path: &Path, settings: &Settings) -> PathBuf {
+    let archived = || settings.archived.get(path.file_name()?).cloned();
+    if path.is_file() { path.to_owned() } else { archived().unwrap_or_else(|| path.to_owned()) }
 }
 
 /// The first executable file of this name in `PATH`, else the first file of this name.
@@ -80,21 +105,19 @@ fn missing(node: &PlannedNode, setting: (&str, Option<&PathBuf>), settings: &Set
         Some(path) => format!("and PATH ({}) has no `{program}`", path.display()),
         None => format!("and there is no PATH to search for `{program}`"),
     });
-    DeployError {
-        subject: node.name.clone(),
-        what: format!("its program was not found: {}", seen.join(", ")),
-        try_next: format!("build the program, or let {name} name its file"),
-        log: None,
-    }
+    DeployError::new(
+        node.name.clone(),
+        format!("its program was not found: {}", seen.join(", ")),
+        format!("build the program, or let {name} name its file"),
+    )
 }
 
 fn not_executable(node: &PlannedNode, path: &Path) -> DeployError {
-    DeployError {
-        subject: node.name.clone(),
-        what: format!("its program `{}` may not be executed", path.display()),
-        try_next: format!("try `chmod +x {}`", path.display()),
-        log: None,
-    }
+    DeployError::new(
+        node.name.clone(),
+        format!("its program `{}` may not be executed", path.display()),
+        format!("try `chmod +x {}`", path.display()),
+    )
 }
 
 #[cfg(test)]
@@ -110,6 +133,7 @@ mod tests {
         set: Option<&'a str>,
         planned: Option<&'a str>,
         path: Option<&'a str>,
+        archived: Option<(&'a str, &'a str)>,
     }
 
     /// Looks for `node` with the files `set`, `planned` and `path/node` there; `~` is their directory.
@@ -125,6 +149,11 @@ mod tests {
         }
         let here = |text: Option<&str>| text.map(|text| text.replace('~', root));
         let mut settings = Settings { path: here(case.path).map(Into::into), ..Settings::default() };
+        settings.archived = case
+            .archived
+            .map(|(name, path)| (name.into(), here(Some(path)).unwrap().into()))
+            .into_iter()
+            .collect();
         match role {
             Role::Validator => settings.node_bin = here(case.set).map(Into::into),
             Role::Executor => settings.executor_bin = here(case.set).map(Into::into),
@@ -156,6 +185,7 @@ mod tests {
                 set: Some("~/set"),
                 planned: Some("~/planned"),
                 path: Some("/none:~/path"),
+                archived: Some(("planned", "~/own")),
             };
             check(role, &all, Ok("~/own"));
             let all = Case { own: None, ..all };
@@ -163,6 +193,12 @@ mod tests {
             check(role, &Case { set: None, ..all }, Ok("~/planned"));
             check(role, &Case { set: None, planned: None, ..all }, Ok("~/path/node"));
         }
+    }
+
+    #[test]
+    fn a_program_of_an_archive_is_where_nextest_has_it() {
+        let case = Case { planned: Some("~/gone"), archived: Some(("gone", "~/own")), ..Case::default() };
+        check(Role::Validator, &case, Ok("~/own"));
     }
 
     #[test]

@@ -2,14 +2,16 @@
 //! touched here.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use logos_scenario_runtime::plan::{Binding, Bindings, Plan, PlannedNode};
+use logos_scenario_runtime::faults::Link;
+use logos_scenario_runtime::plan::{Binding, Bindings, Plan, PlannedNode, RelayBinding, Route};
 
 use crate::env::Settings;
 use crate::planned;
+use crate::relay::Way;
 
 /// The most nodes that one cluster can have.
 pub(super) const MAX_NODES: usize = 200;
@@ -33,6 +35,16 @@ impl Subnet {
     /// Whoever listens here holds the subnet.
     pub(super) fn guard(self) -> Ipv4Addr {
         Ipv4Addr::new(127, self.a, self.b, 1)
+    }
+
+    /// An address that nobody has.
+    pub(super) fn spare(self) -> Ipv4Addr {
+        Ipv4Addr::new(127, self.a, self.b, 2)
+    }
+
+    /// Where the relay takes what nodes send each other.
+    pub(super) fn relay(self) -> Ipv4Addr {
+        Ipv4Addr::new(127, self.a, self.b, 3)
     }
 
     /// The address of the node with this index in the plan, which is below [`MAX_NODES`].
@@ -64,13 +76,39 @@ pub(super) fn bindings(plan: &Plan, addresses: &[Address], nodes: &Path, start_t
     let binding = |(node, address): (&PlannedNode, &Address)| {
         let directory = nodes.join(&node.name);
         let Address { host, ports } = address.clone();
-        let host = host.to_string();
-        (node.name.clone(), Binding { control: host.clone(), host, ports, directory })
+        (node.name.clone(), Binding { ports, ..Binding::new(host.to_string(), node, directory) })
     };
     Bindings {
         start_time: planned::to_whole_milliseconds(start_time),
         nodes: plan.nodes.iter().zip(addresses).map(binding).collect(),
+        relay: Vec::new(),
     }
+}
+
+/// The ways of a relayed plan's routes, each from any free port of the relay's.
+pub(super) fn ways(plan: &Plan, addresses: &[Address], subnet: Subnet) -> Vec<Way> {
+    let address = |name: &str| plan.nodes.iter().zip(addresses).find(|(node, _)| node.name == name);
+    let way = |route: Route| {
+        let (_, Address { host, ports }) = address(&route.to)?;
+        let to = format!("{host}:{}", ports.get(&route.port)?);
+        Some(Way {
+            at: (subnet.relay(), 0).into(),
+            to,
+            link: Link::new(route.from, route.to),
+            protocol: route.protocol,
+        })
+    };
+    plan.routes().into_iter().filter_map(way).collect()
+}
+
+/// Where the relay takes what is for a plan's routes, in their order.
+pub(super) fn relayed(plan: &Plan, at: &[SocketAddr]) -> Vec<RelayBinding> {
+    let binding = |(route, at): (Route, &SocketAddr)| RelayBinding {
+        route,
+        host: at.ip().to_string(),
+        port: at.port(),
+    };
+    plan.routes().into_iter().zip(at).map(binding).collect()
 }
 
 /// All it takes to start a node, as often as needed.
@@ -118,28 +156,16 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::planned::tests::two_nodes;
 
     fn plan() -> Plan {
-        let node = |name: &str, role: &str| {
+        two_nodes(|_| {
             json!({
-                "name": name,
-                "role": role,
                 "executable": { "program": "node", "path": null },
                 "args": ["${directory}/config.yaml", "${host:validator-0}:${port:validator-0/p2p}"],
                 "env": { "NOMOS_LOG_LEVEL": "warn" },
-                "files": [],
-                "ports": [
-                    { "name": "http", "protocol": "tcp", "number": 18080 },
-                    { "name": "p2p", "protocol": "udp", "number": 3000 },
-                ],
             })
-        };
-        serde_json::from_value(json!({
-            "key": "00".repeat(32),
-            "genesis": { "leaders": [], "accounts": [] },
-            "nodes": [node("validator-0", "validator"), node("executor-0", "executor")],
-        }))
-        .unwrap()
+        })
     }
 
     #[test]

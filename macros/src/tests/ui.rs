@@ -8,7 +8,7 @@ use super::{cases, check_goldens, parsed};
 /// What a compiler would say of the case.
 fn told(name: &str, source: &str) -> String {
     let (arguments, item) = parsed(source);
-    let checked = crate::check::check(crate::args::parse(arguments, &item));
+    let checked = crate::check::check(crate::args::parse(arguments, &item, crate::args::SCENARIO));
     let Err(errors) = checked else { return "no error\n".to_owned() };
     let mut told = String::new();
     for error in errors {

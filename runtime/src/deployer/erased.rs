@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use super::{
     Capabilities, Cluster, ClusterDescription, ClusterError, DeployError, Deployer, Log, LogPart, NodeAction,
-    Placement, States, Unavailable,
+    Placement, States, Unavailable, Usage,
 };
+use crate::faults::{LinkState, NetworkFault};
 use crate::node::Transport;
 use crate::plan::Plan;
 
@@ -17,7 +18,10 @@ pub(crate) trait DynCluster: Send + Sync {
     fn description(&self) -> &ClusterDescription;
     fn states(&self, newer_than: u64) -> BoxFuture<'_, Result<States, ClusterError>>;
     fn control<'a>(&'a self, node: &'a str, action: NodeAction) -> BoxFuture<'a, Result<(), ClusterError>>;
+    fn disturb(&self, faults: Vec<NetworkFault>) -> BoxFuture<'_, Result<(), ClusterError>>;
+    fn links(&self) -> BoxFuture<'_, Result<Vec<LinkState>, ClusterError>>;
     fn logs<'a>(&'a self, node: &'a str, part: LogPart) -> BoxFuture<'a, Result<Log, ClusterError>>;
+    fn usage<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<Option<Usage>, ClusterError>>;
     fn teardown(&self) -> BoxFuture<'_, Result<(), ClusterError>>;
     fn connect(&self, address: &str) -> Arc<dyn Transport>;
 }
@@ -35,8 +39,20 @@ impl<C: Cluster> DynCluster for C {
         Box::pin(Cluster::control(self, node, action))
     }
 
+    fn disturb(&self, faults: Vec<NetworkFault>) -> BoxFuture<'_, Result<(), ClusterError>> {
+        Box::pin(Cluster::disturb(self, faults))
+    }
+
+    fn links(&self) -> BoxFuture<'_, Result<Vec<LinkState>, ClusterError>> {
+        Box::pin(Cluster::links(self))
+    }
+
     fn logs<'a>(&'a self, node: &'a str, part: LogPart) -> BoxFuture<'a, Result<Log, ClusterError>> {
         Box::pin(Cluster::logs(self, node, part))
+    }
+
+    fn usage<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<Option<Usage>, ClusterError>> {
+        Box::pin(Cluster::usage(self, node))
     }
 
     fn teardown(&self) -> BoxFuture<'_, Result<(), ClusterError>> {
@@ -51,7 +67,10 @@ impl<C: Cluster> DynCluster for C {
 pub(crate) trait DynDeployer: Send + Sync {
     fn name(&self) -> &str;
     fn capabilities(&self) -> Capabilities;
+    fn settings(&self) -> String;
+    fn in_memory(&self) -> bool;
     fn available(&self) -> BoxFuture<'_, Result<(), Unavailable>>;
+    fn identity<'a>(&'a self, plan: &'a Plan) -> BoxFuture<'a, Result<String, DeployError>>;
     fn provision<'a>(
         &'a self,
         plan: &'a Plan,
@@ -69,8 +88,20 @@ impl<D: Deployer> DynDeployer for D {
         Deployer::capabilities(self)
     }
 
+    fn settings(&self) -> String {
+        Deployer::settings(self)
+    }
+
+    fn in_memory(&self) -> bool {
+        Deployer::in_memory(self)
+    }
+
     fn available(&self) -> BoxFuture<'_, Result<(), Unavailable>> {
         Box::pin(Deployer::available(self))
+    }
+
+    fn identity<'a>(&'a self, plan: &'a Plan) -> BoxFuture<'a, Result<String, DeployError>> {
+        Box::pin(Deployer::identity(self, plan))
     }
 
     fn provision<'a>(
@@ -91,23 +122,37 @@ impl<D: Deployer> DynDeployer for D {
 
 /// A deployer of any type, as it stands in a list of backends; it is a [`Deployer`] itself.
 #[derive(Clone)]
-pub struct Backend(Arc<dyn DynDeployer>);
+pub struct Backend {
+    deployer: Arc<dyn DynDeployer>,
+    /// The path by which a scenario names it, where it is none of those that a program lists.
+    path: Option<&'static str>,
+}
 
 impl Backend {
     /// Wraps a deployer.
     #[must_use]
     pub fn new(deployer: impl Deployer) -> Self {
-        Self(Arc::new(deployer))
+        Self { deployer: Arc::new(deployer), path: None }
+    }
+
+    /// The same as what a scenario names by this path.
+    pub(crate) fn at(self, path: &'static str) -> Self {
+        Self { path: Some(path), ..self }
+    }
+
+    /// What tells it from all other backends of a program, which may have its name.
+    pub(crate) fn id(&self) -> String {
+        self.path.map_or_else(|| self.name().to_owned(), |path| format!("{} of {path}", self.name()))
     }
 
     /// The deployer's name.
     #[must_use]
     pub fn name(&self) -> &str {
-        self.0.name()
+        self.deployer.name()
     }
 
     pub(crate) fn deployer(&self) -> &dyn DynDeployer {
-        &*self.0
+        &*self.deployer
     }
 }
 
@@ -115,23 +160,35 @@ impl Deployer for Backend {
     type Cluster = AnyCluster;
 
     fn name(&self) -> &str {
-        self.0.name()
+        self.deployer.name()
     }
 
     fn capabilities(&self) -> Capabilities {
-        self.0.capabilities()
+        self.deployer.capabilities()
+    }
+
+    fn settings(&self) -> String {
+        self.deployer.settings()
+    }
+
+    fn in_memory(&self) -> bool {
+        self.deployer.in_memory()
     }
 
     async fn available(&self) -> Result<(), Unavailable> {
-        self.0.available().await
+        self.deployer.available().await
+    }
+
+    async fn identity(&self, plan: &Plan) -> Result<String, DeployError> {
+        self.deployer.identity(plan).await
     }
 
     async fn provision(&self, plan: &Plan, place: &Placement) -> Result<AnyCluster, DeployError> {
-        self.0.provision(plan, place).await.map(AnyCluster)
+        self.deployer.provision(plan, place).await.map(AnyCluster)
     }
 
     async fn sweep(&self) -> Result<Vec<String>, DeployError> {
-        self.0.sweep().await
+        self.deployer.sweep().await
     }
 }
 
@@ -152,8 +209,20 @@ impl Cluster for AnyCluster {
         self.0.control(node, action).await
     }
 
+    async fn disturb(&self, faults: Vec<NetworkFault>) -> Result<(), ClusterError> {
+        self.0.disturb(faults).await
+    }
+
+    async fn links(&self) -> Result<Vec<LinkState>, ClusterError> {
+        self.0.links().await
+    }
+
     async fn logs(&self, node: &str, part: LogPart) -> Result<Log, ClusterError> {
         self.0.logs(node, part).await
+    }
+
+    async fn usage(&self, node: &str) -> Result<Option<Usage>, ClusterError> {
+        self.0.usage(node).await
     }
 
     async fn teardown(&self) -> Result<(), ClusterError> {

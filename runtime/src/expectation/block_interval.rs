@@ -18,6 +18,9 @@ pub struct BlockInterval {
 }
 
 impl BlockInterval {
+    /// Its name.
+    pub(crate) const NAME: &str = "BlockInterval";
+
     /// Bounds the median.
     #[must_use]
     pub fn p50_at_most(mut self, interval: Duration) -> Self {
@@ -38,7 +41,11 @@ impl Expectation for BlockInterval {
     type Baseline = u64;
 
     fn name(&self) -> &str {
-        "BlockInterval"
+        Self::NAME
+    }
+
+    fn explained_by(&self) -> &'static [&'static str] {
+        super::EXPLAIN_A_LOSS
     }
 
     fn problems(&self, _: &Outline<'_>) -> Vec<Problem> {
@@ -62,7 +69,7 @@ impl Expectation for BlockInterval {
 
     async fn judge(&self, cx: &RunContext, before: u64) -> Result<(), Failure> {
         cx.settled().await;
-        let failure = Failure::new(FailureClass::Product, "BlockInterval");
+        let failure = Failure::new(FailureClass::Product, Self::NAME);
         let slot = cx.topology().consensus().slot.as_secs_f64();
         let best = cx.feed().nodes().into_iter().filter_map(|node| node.info).max_by_key(|info| info.height);
         let chain = best.map(|info| cx.feed().chain(info.tip)).unwrap_or_default();

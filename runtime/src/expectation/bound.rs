@@ -33,7 +33,7 @@ use std::time::Duration;
 
 use statrs::distribution::{Binomial, DiscreteCDF};
 
-use crate::topology::Consensus;
+use crate::topology::{Consensus, Topology};
 
 /// How often a judgement of a healthy chain may be wrong, over all its clauses.
 pub const FALSE_FAILURES: f64 = 1e-6;
@@ -59,6 +59,12 @@ impl Growth {
     #[must_use]
     pub fn of(consensus: &Consensus, delay: Duration) -> Self {
         Self::online(consensus, delay, 1.0)
+    }
+
+    /// Of the chain of a topology before any late node has joined it.
+    #[must_use]
+    pub fn at_start(topology: &Topology, delay: Duration) -> Self {
+        Self::online(topology.consensus(), delay, topology.stake_at_start())
     }
 
     /// Of a chain with the share `online` of its stake online.
@@ -181,6 +187,25 @@ mod tests {
         let bound = growth().blocks_in(300, 1e-6);
         assert!(growth().power_against_half(300, bound) > 0.999_999);
         assert!(growth().power_against_half(5, growth().blocks_in(5, 1e-6)) < 0.5);
+    }
+
+    #[test]
+    fn a_node_that_is_late_adds_nothing_to_what_is_sure_at_the_start() {
+        let delay = Duration::from_millis(50);
+        let topology = |late: bool| {
+            let builder = Topology::with_node_counts(4, 0);
+            let builder = if late {
+                builder.with_node("validator-3", crate::topology::NodeOverrides::late)
+            } else {
+                builder
+            };
+            builder.build().unwrap()
+        };
+        assert_eq!(Growth::at_start(&topology(false), delay), Growth::of(&Consensus::DEFAULT, delay));
+        assert_eq!(
+            Growth::at_start(&topology(true), delay),
+            Growth::online(&Consensus::DEFAULT, delay, 0.75)
+        );
     }
 
     #[test]

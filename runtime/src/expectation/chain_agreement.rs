@@ -1,6 +1,6 @@
 //! All nodes follow one chain.
 
-use super::Expectation;
+use super::{Expectation, NoCrash, Recovery};
 use crate::context::RunContext;
 use crate::failure::{Failure, FailureClass};
 use crate::feed::{BlockFeed, NodeView};
@@ -19,6 +19,9 @@ impl Default for ChainAgreement {
 }
 
 impl ChainAgreement {
+    /// Its name.
+    pub(crate) const NAME: &str = "ChainAgreement";
+
     /// Sets how many blocks below the lower tip two nodes' chains may fork; 2 by default.
     #[must_use]
     pub fn lag_allowance(mut self, blocks: u64) -> Self {
@@ -31,7 +34,11 @@ impl Expectation for ChainAgreement {
     type Baseline = ();
 
     fn name(&self) -> &str {
-        "ChainAgreement"
+        Self::NAME
+    }
+
+    fn explained_by(&self) -> &'static [&'static str] {
+        &[NoCrash::NAME, Recovery::NAME]
     }
 
     fn awaited(&self) -> bool {
@@ -49,7 +56,7 @@ impl Expectation for ChainAgreement {
         if disagreements.is_empty() {
             return Ok(());
         }
-        Err(Failure::new(FailureClass::Product, "ChainAgreement")
+        Err(Failure::new(FailureClass::Product, Self::NAME)
             .expected(format!(
                 "all tips to fork at most {} blocks below the lower one, and all LIBs on one chain",
                 self.lag_allowance
@@ -59,7 +66,7 @@ impl Expectation for ChainAgreement {
             .because("the nodes follow different chains")
             .look(format!(
                 "the nodes' logs around the first block that differs, in {}",
-                cx.directory().display()
+                cx.cluster_directory().display()
             ))
             .try_next(
                 "look for a partition, a reorganisation below the LIB, or nodes that share a leader key",

@@ -1,12 +1,13 @@
 //! Every node's chain grows as fast as a healthy chain is sure to.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Expectation;
 use super::bound::{FALSE_FAILURES, Growth};
 use super::presence::Presence;
+use super::{ChainAgreement, Expectation, NoCrash, Recovery};
 use crate::context::RunContext;
 use crate::failure::{Failure, FailureClass, Problem};
 use crate::feed::{BlockFeed, NodeView};
@@ -18,7 +19,8 @@ use crate::topology::Topology;
 /// within `lag_allowance` blocks of the best. While nodes are down the bound counts only the stake of the
 /// others.
 ///
-/// Fails as soon as a gap is too long.
+/// Fails as soon as a gap is too long. Is satisfied as soon as every node grew by as much as the whole window
+/// demands, and goes on judging for as long as the run does.
 #[derive(Clone, Copy, Debug)]
 pub struct ConsensusLiveness {
     lag_allowance: u64,
@@ -35,6 +37,9 @@ impl Default for ConsensusLiveness {
 const EDGE_SLOTS: u64 = 2;
 
 impl ConsensusLiveness {
+    /// Its name.
+    pub(crate) const NAME: &str = "ConsensusLiveness";
+
     /// Sets how many blocks a node may be behind the best; 2 by default.
     #[must_use]
     pub fn lag_allowance(mut self, blocks: u64) -> Self {
@@ -71,7 +76,11 @@ impl Expectation for ConsensusLiveness {
     type Baseline = Start;
 
     fn name(&self) -> &str {
-        "ConsensusLiveness"
+        Self::NAME
+    }
+
+    fn explained_by(&self) -> &'static [&'static str] {
+        &[NoCrash::NAME, Recovery::NAME, ChainAgreement::NAME]
     }
 
     fn problems(&self, outline: &Outline<'_>) -> Vec<Problem> {
@@ -99,7 +108,8 @@ impl Expectation for ConsensusLiveness {
         let watched = async {
             loop {
                 let longest = Expected::until_now(cx, &start).longest_gap;
-                stands_still(cx.feed(), slots(cx.topology().consensus().slot, longest + 1)).await;
+                stands_still(cx.feed(), slots(cx.topology().consensus().slot, longest.saturating_add(1)))
+                    .await;
                 let expected = Expected::until_now(cx, &start);
                 if let Some(gap) = too_long_gap(cx, &start, &expected) {
                     return self.failure(cx, &start, &expected, &[gap]);
@@ -110,7 +120,8 @@ impl Expectation for ConsensusLiveness {
             biased;
             () = cx.settled() => self.verdict(cx, &start),
             failure = watched => Err(failure),
-            () = start.presence.follow(cx) => Ok(()),
+            never = start.presence.follow(cx) => match never {},
+            never = self.follow_growth(cx, &start) => match never {},
         }
     }
 }
@@ -123,6 +134,8 @@ struct Expected {
     now: u64,
     growth: Growth,
     blocks: u64,
+    /// Blocks of the whole window.
+    blocks_in_window: u64,
     longest_gap: u64,
 }
 
@@ -137,8 +150,15 @@ impl Expected {
         let slots = now.saturating_sub(since + EDGE_SLOTS);
         let consensus = cx.topology().consensus();
         let window = cx.window().at_most(consensus, &cx.growth()).as_nanos() / consensus.slot.as_nanos();
-        let longest_gap = least.longest_gap(slots.max(window as u64), alpha).saturating_add(EDGE_SLOTS);
-        Self { slots, now, growth, blocks: growth.blocks_in(slots, alpha), longest_gap }
+        let window = window as u64;
+        Self {
+            slots,
+            now,
+            growth,
+            blocks: growth.blocks_in(slots, alpha),
+            blocks_in_window: growth.blocks_in(window.saturating_sub(EDGE_SLOTS), alpha),
+            longest_gap: least.longest_gap(slots.max(window), alpha).saturating_add(EDGE_SLOTS),
+        }
     }
 }
 
@@ -161,24 +181,46 @@ async fn stands_still(feed: &BlockFeed, longest: Duration) {
 }
 
 impl ConsensusLiveness {
+    /// Says when the nodes grew by what the window demands, though there may be some of it left.
+    async fn follow_growth(&self, cx: &RunContext, start: &Start) -> Infallible {
+        let mut changes = cx.feed().changes();
+        while changes.changed().await.is_ok() {
+            let expected = Expected::until_now(cx, start);
+            if self.behind(cx, start, expected.blocks_in_window).is_empty() {
+                cx.satisfied(Expectation::name(self));
+                break;
+            }
+        }
+        std::future::pending().await
+    }
+
     fn verdict(&self, cx: &RunContext, start: &Start) -> Result<(), Failure> {
         let expected = Expected::until_now(cx, start);
+        let mut reasons = self.behind(cx, start, expected.blocks);
+        reasons.extend(too_long_gap(cx, start, &expected));
+        if reasons.is_empty() { Ok(()) } else { Err(self.failure(cx, start, &expected, &reasons)) }
+    }
+
+    /// Which nodes did not grow by so many blocks since the capture, or are behind the best.
+    fn behind(&self, cx: &RunContext, start: &Start, blocks: u64) -> Vec<String> {
         let end = Heights::of(cx);
         let best = end.nodes.iter().copied().max().unwrap_or(0);
         let mut reasons = Vec::new();
-        let nodes = cx.topology().nodes().iter().zip(&end.nodes).zip(&start.heights.nodes);
-        for ((node, now), before) in nodes.filter(|((node, _), _)| start.presence.throughout(&node.name)) {
-            let grown = now.saturating_sub(*before);
-            if grown < expected.blocks {
-                let missing = expected.blocks - grown;
-                reasons.push(format!("{} grew by {grown} blocks, {missing} too few", node.name));
+        let views = cx.feed().nodes();
+        let nodes = views.iter().zip(&end.nodes).zip(&start.heights.nodes);
+        for ((view, now), before) in nodes.filter(|((view, _), _)| start.presence.throughout(&view.name)) {
+            let (name, grown, known) = (&view.name, now.saturating_sub(*before), reasons.len());
+            if grown < blocks {
+                reasons.push(format!("{name} grew by {grown} blocks, {} too few", blocks - grown));
             }
             if best - now > self.lag_allowance {
-                reasons.push(format!("{} is {} blocks behind the best", node.name, best - now));
+                reasons.push(format!("{name} is {} blocks behind the best", best - now));
+            }
+            if view.error.is_some() && reasons.len() > known {
+                reasons.push(format!("{name} does not answer"));
             }
         }
-        reasons.extend(too_long_gap(cx, start, &expected));
-        if reasons.is_empty() { Ok(()) } else { Err(self.failure(cx, start, &expected, &reasons)) }
+        reasons
     }
 
     fn failure(&self, cx: &RunContext, start: &Start, expected: &Expected, reasons: &[String]) -> Failure {
@@ -188,7 +230,7 @@ impl ConsensusLiveness {
             let down = if start.presence.throughout(&view.name) { "" } else { ", was down meanwhile" };
             format!("{} (from height {before} in slot {}{down})", view.describe(), start.heights.slot)
         });
-        Failure::new(FailureClass::Product, "ConsensusLiveness")
+        Failure::new(FailureClass::Product, Self::NAME)
             .expected(format!(
                 "every node to grow by at least {blocks} blocks in {slots} slots, without a gap over {longest_gap} slots, and to be within {} blocks of the best\n\
                  (a healthy chain grows by {:.2} blocks per slot; it misses one of these bounds with probability {FALSE_FAILURES:.0e}, a chain at half rate is found out with probability {:.3})",
@@ -198,7 +240,7 @@ impl ConsensusLiveness {
             ))
             .seen_all(seen)
             .because(reasons.join("\n"))
-            .look(format!("the nodes' logs after the last block, in {}", cx.directory().display()))
+            .look(format!("the nodes' logs after the last block, in {}", cx.cluster_directory().display()))
             .try_next("check that enough stake is online, that nodes have their peers, and whether the slots are too short for this machine")
     }
 }

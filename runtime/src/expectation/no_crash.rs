@@ -17,7 +17,11 @@ impl Expectation for NoCrash {
     type Baseline = ();
 
     fn name(&self) -> &str {
-        "NoCrash"
+        Self::NAME
+    }
+
+    fn explained_by(&self) -> &'static [&'static str] {
+        &[]
     }
 
     fn awaited(&self) -> bool {
@@ -34,7 +38,7 @@ impl Expectation for NoCrash {
             failure = self.crashed(cx) => return Err(failure),
             () = cx.settled() => {}
         }
-        let mut failure = Failure::new(FailureClass::Product, "NoCrash").expected("no node to panic");
+        let mut failure = Failure::new(FailureClass::Product, Self::NAME).expected("no node to panic");
         for node in cx.topology().nodes() {
             if let Some(panic) = panic_in_log(cx, &node.name).await {
                 failure = failure.seen(format!("{}: {panic}", node.name)).look(cx.log_place(&node.name));
@@ -45,6 +49,9 @@ impl Expectation for NoCrash {
 }
 
 impl NoCrash {
+    /// Its name.
+    pub(crate) const NAME: &str = "NoCrash";
+
     /// Completes when a node crashed.
     async fn crashed(&self, cx: &RunContext) -> Failure {
         let mut version = 0;
@@ -52,6 +59,9 @@ impl NoCrash {
             match cx.node_states_after(version).await {
                 Ok(states) => {
                     version = states.version;
+                    if let Some(how) = states.broken {
+                        return broken(&how);
+                    }
                     let crashed: Vec<_> =
                         states.nodes.iter().filter_map(|node| Some((node, crash(node)?))).collect();
                     if !crashed.is_empty() {
@@ -59,13 +69,21 @@ impl NoCrash {
                     }
                 }
                 Err(error) => {
-                    return Failure::new(FailureClass::Infrastructure, "NoCrash")
+                    return Failure::new(FailureClass::Infrastructure, Self::NAME)
                         .expected("the cluster to tell the states of its nodes")
                         .seen(error.to_string());
                 }
             }
         }
     }
+}
+
+/// The failure of a run whose cluster has lost more than nodes.
+fn broken(how: &str) -> Failure {
+    Failure::new(FailureClass::Infrastructure, "NoCrash")
+        .expected("all that carries the cluster to run until the end")
+        .seen(how)
+        .because("what the chain does without it says nothing about the nodes")
 }
 
 fn crash(node: &NodeState) -> Option<String> {
@@ -81,7 +99,7 @@ fn crash(node: &NodeState) -> Option<String> {
 
 async fn describe(cx: &RunContext, crashed: &[(&NodeState, String)]) -> Failure {
     let height = cx.feed().best_height();
-    let mut failure = Failure::new(FailureClass::Product, "NoCrash")
+    let mut failure = Failure::new(FailureClass::Product, NoCrash::NAME)
         .expected("every node to run until the end")
         .try_next("read the log from its end backwards; the node's own panic or error is the cause");
     for (node, how) in crashed {

@@ -13,6 +13,9 @@ use crate::workload::{Entries, Summary, TransactionLog};
 /// Every transaction that a node accepted is in a block of every node's chain by the end of settle.
 /// What was submitted, rejected, included, final and lost, and how long inclusion and finality took, is in
 /// the report. Brought by [`Transactions`](crate::workload::Transactions).
+///
+/// Is satisfied as soon as all that was planned is submitted and included: as submissions are paced over the window,
+/// that is not long before its end.
 #[derive(Clone, Debug)]
 pub struct TransactionInclusion {
     min_inclusion: f64,
@@ -28,6 +31,9 @@ impl Default for TransactionInclusion {
 const LISTED: usize = 5;
 
 impl TransactionInclusion {
+    /// Its name.
+    pub(crate) const NAME: &str = "TransactionInclusion";
+
     /// Sets the share of accepted transactions that must be included, in (0, 1]; all by default.
     #[must_use]
     pub fn min_inclusion(mut self, share: f64) -> Self {
@@ -41,7 +47,11 @@ impl Expectation for TransactionInclusion {
     type Baseline = Subscription;
 
     fn name(&self) -> &str {
-        "TransactionInclusion"
+        Self::NAME
+    }
+
+    fn explained_by(&self) -> &'static [&'static str] {
+        super::EXPLAIN_A_LOSS
     }
 
     fn problems(&self, _: &Outline<'_>) -> Vec<Problem> {
@@ -63,6 +73,7 @@ impl Expectation for TransactionInclusion {
 
     async fn judge(&self, cx: &RunContext, mut events: Subscription) -> Result<(), Failure> {
         let log = cx.state::<TransactionLog>();
+        let mut changes = cx.feed().changes();
         let settled = cx.settled();
         tokio::pin!(settled);
         loop {
@@ -74,12 +85,15 @@ impl Expectation for TransactionInclusion {
                     Event::Reorg { .. } | Event::Lagged { .. } => {}
                 },
                 () = &mut settled => break,
+                Ok(()) = changes.changed() => if log.lock().is_done(cx.feed()) {
+                    cx.satisfied(Expectation::name(self));
+                }
             }
         }
         let log = log.lock();
         let summary = Summary::new(cx, &log);
         cx.report("transactions", &summary);
-        if let Err(error) = log.list(cx.directory(), &summary) {
+        if let Err(error) = log.list(cx, &summary) {
             tracing::warn!("transactions.jsonl cannot be written into {}: {error}", cx.directory().display());
         }
         self.verdict(cx, &log, &summary)
@@ -94,7 +108,7 @@ impl TransactionInclusion {
             return Ok(());
         }
         let listed = || summary.lost.iter().take(LISTED);
-        let mut failure = Failure::new(FailureClass::Product, "TransactionInclusion")
+        let mut failure = Failure::new(FailureClass::Product, Self::NAME)
             .expected(format!(
                 "{needed} of {} accepted transactions in a block of every node's chain within {}",
                 summary.submitted,
@@ -111,11 +125,14 @@ impl TransactionInclusion {
         }
         let places: BTreeSet<_> =
             listed().filter_map(|id| Some(cx.log_place(log.fates.get(id)?.accepted_by()?))).collect();
+        let accepted_by = summary.lost.iter().filter_map(|id| log.fates.get(id)?.accepted_by());
+        let accepted_by: BTreeSet<_> = accepted_by.collect();
+        let accepted_by = accepted_by.into_iter().collect::<Vec<_>>().join(", ");
         Err(places
             .into_iter()
             .chain([cx.directory().join("transactions.jsonl").display().to_string()])
             .fold(failure.seen_all(log.last_silence()), Failure::look)
-            .because("nodes accepted transactions and did not include them")
+            .because(format!("transactions are lost that {accepted_by} accepted"))
             .try_next("follow one lost id through the logs of the node that accepted it"))
     }
 }

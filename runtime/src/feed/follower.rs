@@ -8,7 +8,9 @@ use futures::{FutureExt, StreamExt};
 use tokio::time::Instant;
 
 use super::{Block, Shared};
-use crate::node::{AppliedBlock, ClientError, ConsensusInfo, HeaderId, NodeBlock, NodeClient, TransactionId};
+use crate::node::{
+    AppliedBlock, ClientError, ConsensusInfo, HeaderId, Message, NodeBlock, NodeClient, TransactionId,
+};
 use crate::wait::pause;
 
 /// The longest time between two looks at a node without a block stream.
@@ -97,6 +99,7 @@ struct Fetched {
     id: HeaderId,
     block: NodeBlock,
     transactions: Vec<TransactionId>,
+    messages: Vec<Message>,
 }
 
 impl Fetched {
@@ -108,6 +111,7 @@ impl Fetched {
             height,
             proposer: self.block.header.proof_of_leadership.leader_key,
             transactions: self.transactions,
+            messages: self.messages,
             first_seen: Instant::now(),
             seen_at: Arc::clone(node),
         }
@@ -179,9 +183,16 @@ impl Shared {
 
     async fn fetch(&self, client: &NodeClient, id: HeaderId) -> Result<Option<Fetched>, LookError> {
         let Some(block) = client.block(id).await? else { return Ok(None) };
-        let wallet = self.program.wallet();
-        let ids = block.transactions.iter().map(|transaction| wallet.transaction_id(transaction));
-        let transactions = ids.collect::<Result<_, _>>().map_err(|cause| LookError::Foreign { id, cause })?;
-        Ok(Some(Fetched { id, block, transactions }))
+        let (mut transactions, mut messages) = (Vec::new(), Vec::new());
+        for transaction in &block.transactions {
+            let foreign = |cause| LookError::Foreign { id, cause };
+            if let Some(wallet) = self.program.wallet() {
+                transactions.push(wallet.transaction_id(transaction).map_err(foreign)?);
+            }
+            if let Some(data) = self.program.data() {
+                messages.extend(data.messages(transaction).map_err(foreign)?);
+            }
+        }
+        Ok(Some(Fetched { id, block, transactions, messages }))
     }
 }

@@ -9,6 +9,8 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::case::Case;
 use crate::env::Libtest;
+use crate::run::found;
+use crate::workload::chaos::replay_everywhere;
 
 /// The name of every trial that was not chosen; libtest-mimic counts them and shows none.
 pub(super) const LEFT_OUT: &str = "";
@@ -23,10 +25,30 @@ pub(super) struct Args {
     pub(super) no_capture: bool,
     pub(super) fail_fast: bool,
     pub(super) list_tags: bool,
+    pub(super) sweep: bool,
+    pub(super) clusters: bool,
+    /// The directory whose pages are to be made.
+    pub(super) render: Option<String>,
+    /// The directory whose runs are to be judged again.
+    pub(super) rejudge: Option<String>,
+    /// The code of a failure that is to be explained.
+    pub(super) explain: Option<String>,
 }
 
 /// Options whose value is an argument of its own.
-const WITH_VALUE: &[&str] = &["--test-threads", "--logfile", "--color", "--format", "-Z", "--skip"];
+const WITH_VALUE: &[&str] = &[
+    "--test-threads",
+    "--logfile",
+    "--color",
+    "--format",
+    "-Z",
+    "--skip",
+    "--shuffle-seed",
+    "--render",
+    "--rejudge",
+    "--explain",
+    "--fault-plan",
+];
 /// Options of libtest's that change nothing here, and why.
 const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("--report-time", "each case says how long its phases took"),
@@ -37,10 +59,17 @@ const WITHOUT_EFFECT: &[(&str, &str)] = &[
 const HELP: &str = "\
 Arguments of scenarios:
       --list-tags                List the tags of scenarios; SCENARIO_TAGS=smoke,!slow chooses by them
+      --sweep                    Remove what clusters left whose owner is gone, and say what that was
+      --clusters                 List the clusters that live now, and who uses them; also with --format json
+      --render DIRECTORY         Make the page of a run again, or those of all runs of an invocation and their index
+      --rejudge DIRECTORY        Judge a run again, or all runs of an invocation, by what their scenarios expect
+                                 today, and say what changed; needs no cluster
+      --explain CODE             Say what a failure with this code comes from, and what to do: P02
       --no-capture               Show what cases log while they run
       --show-output              Show what cases log, also of those that pass
       --shuffle                  Run cases in random order
       --shuffle-seed SEED        Run cases in the random order of this seed
+      --fault-plan FILE          Do to nodes and links what another run did, whose report.json this is
       --fail-fast                Ignore what has not begun when a case fails
 
 Several filters choose what any of them does. With --exact a filter is the name of a case, or that of a
@@ -55,6 +84,8 @@ pub(super) fn parse(args: impl Iterator<Item = String>, env: &Libtest) -> Result
     let mut shuffle = env.shuffle || env.shuffle_seed.is_some();
     let mut shuffle_seed = env.shuffle_seed;
     let (mut fail_fast, mut list_tags, mut has_format) = (false, false, false);
+    let (mut sweep, mut clusters) = (false, false);
+    let (mut render, mut rejudge, mut explain) = (None, None, None);
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--help" | "-h" => {
@@ -63,6 +94,16 @@ pub(super) fn parse(args: impl Iterator<Item = String>, env: &Libtest) -> Result
             }
             "--no-capture" => kept.push("--nocapture".to_owned()),
             "--list-tags" => list_tags = true,
+            "--sweep" => sweep = true,
+            "--clusters" => clusters = true,
+            "--render" | "--rejudge" => {
+                let needs = || refuse(&format!("{arg} needs the directory of a run, or of an invocation"));
+                let directory = args.next().ok_or_else(needs)?;
+                *(if arg == "--render" { &mut render } else { &mut rejudge }) = Some(directory);
+            }
+            "--explain" => {
+                explain = Some(args.next().ok_or_else(|| refuse("--explain needs the code of a failure"))?);
+            }
             "--fail-fast" => fail_fast = true,
             "--shuffle" => shuffle = true,
             "--shuffle-seed" => {
@@ -73,6 +114,10 @@ pub(super) fn parse(args: impl Iterator<Item = String>, env: &Libtest) -> Result
                         "argument for --shuffle-seed must be an integer from 0 to 2^64 - 1, not `{seed}`"
                     ))
                 })?);
+            }
+            "--fault-plan" => {
+                let file = args.next().ok_or_else(|| refuse("argument for --fault-plan must be a file"))?;
+                replay_everywhere(&found(&file)).map_err(|why| refuse(&format!("--fault-plan: {why}")))?;
             }
             "--" => filters.extend(args.by_ref()),
             option if WITH_VALUE.contains(&option) => {
@@ -104,7 +149,21 @@ pub(super) fn parse(args: impl Iterator<Item = String>, env: &Libtest) -> Result
     let (exact, skip) = (rest.exact, std::mem::take(&mut rest.skip));
     let no_capture = rest.nocapture || env.no_capture;
     let shuffle = shuffle.then(|| shuffle_seed.unwrap_or_else(rand::random));
-    Ok(Args { rest, filters, exact, skip, shuffle, no_capture, fail_fast, list_tags })
+    Ok(Args {
+        rest,
+        filters,
+        exact,
+        skip,
+        shuffle,
+        no_capture,
+        fail_fast,
+        list_tags,
+        sweep,
+        clusters,
+        render,
+        rejudge,
+        explain,
+    })
 }
 
 fn refuse(why: &str) -> ExitCode {
@@ -112,14 +171,17 @@ fn refuse(why: &str) -> ExitCode {
     ExitCode::from(101)
 }
 
-/// `--option=value` as two arguments, up to `--`.
+/// `--option=value` as two arguments, up to `--`, where the option has a value. That of one without effect has none.
 fn split_equals(args: impl Iterator<Item = String>) -> impl Iterator<Item = String> {
     let mut all_filters = false;
     args.flat_map(move |arg| {
         all_filters |= arg == "--";
         match arg.split_once('=').filter(|_| arg.starts_with("--") && !all_filters) {
-            Some((option, value)) => vec![option.to_owned(), value.to_owned()],
-            None => vec![arg],
+            Some((option, value)) if WITH_VALUE.contains(&option) => {
+                vec![option.to_owned(), value.to_owned()]
+            }
+            Some((option, _)) if option == "--report-time" => vec![option.to_owned()],
+            _ => vec![arg],
         }
     })
 }
@@ -153,6 +215,11 @@ impl Args {
             test_threads: Some(threads),
             ..self.rest.clone()
         }
+    }
+
+    /// Whether what is listed is for programs.
+    pub(super) fn wants_json(&self) -> bool {
+        self.rest.format == Some(libtest_mimic::FormatSetting::Json)
     }
 
     /// Puts trials into random order where that is wanted.
@@ -192,6 +259,7 @@ mod tests {
         assert_eq!(selected("bank --skip v1e0 --skip=compose"), ["local::bank::pay"]);
         assert_eq!(selected("--no-capture --test-threads 2 -- solo"), ["local::solo"]);
         assert_eq!(selected("-- --no=such"), [""; 0]);
+        assert_eq!(selected("--report-time=plain solo"), ["local::solo"]);
     }
 
     #[test]
@@ -206,8 +274,14 @@ mod tests {
 
     #[test]
     fn what_libtest_refuses_is_refused() {
-        for line in ["--test-threads 0", "--ignored --include-ignored", "--shuffle-seed x", "--shuffle-seed"]
-        {
+        for line in [
+            "--test-threads 0",
+            "--ignored --include-ignored",
+            "--shuffle-seed x",
+            "--shuffle-seed",
+            "--fault-plan",
+            "--fault-plan /no/such/report.json",
+        ] {
             assert!(parsed(line).is_err(), "`{line}` is accepted");
         }
     }

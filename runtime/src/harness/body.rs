@@ -7,7 +7,7 @@ use futures::FutureExt;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use super::logs::Logs;
+use super::logs::{self, Logs};
 use crate::case::Case;
 use crate::failure::{Failure, FailureClass};
 use crate::run::Run;
@@ -70,22 +70,22 @@ pub(super) async fn run(
     }
 }
 
-async fn returned(case: &Case, run: &mut Run) -> Option<Failure> {
-    let failure = match AssertUnwindSafe((case.def.body)(run)).catch_unwind().await {
-        Ok(Ok(())) => None,
-        Ok(Err(error)) if error.of_drive => None,
-        Ok(Err(error)) => Some(failed(case, "an error", &error.text)),
-        Err(panic) => Some(failed(case, "a panic", panic_text(&*panic))),
+/// Runs the body and drives what it left; its own failure.
+pub(super) async fn returned(case: &Case, run: &mut Run) -> Option<Failure> {
+    let ended = AssertUnwindSafe((case.def.body)(run)).catch_unwind().await;
+    let (what, text, place) = match ended {
+        Ok(Ok(())) => {
+            run.drive_rest().await;
+            return None;
+        }
+        Ok(Err(error)) => ("an error", error, None),
+        Err(panic) => ("a panic", panic_text(&*panic).to_owned(), logs::panic_place()),
     };
-    if failure.is_none() {
-        run.drive_rest().await;
-    }
-    failure
-}
-
-fn failed(case: &Case, what: &str, text: &str) -> Failure {
-    Failure::new(FailureClass::Test, "body")
-        .expected(format!("`{}` to return without {what}", case.def.function))
-        .seen(format!("{what}: {text}"))
-        .look(case.location())
+    // The failure of a drive is told by itself.
+    (!run.drives().have_told(&text)).then(|| {
+        Failure::new(FailureClass::Test, "body")
+            .expected(format!("`{}` to return without {what}", case.def.function))
+            .seen(format!("{what}: {text}"))
+            .look(place.unwrap_or_else(|| case.location()))
+    })
 }

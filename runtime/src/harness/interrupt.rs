@@ -1,7 +1,10 @@
-//! Ctrl-C and SIGTERM: every running case tears its cluster down. A second one ends the process at once;
-//! its nodes end with it.
+//! Ctrl-C, SIGTERM, and the end of the `cargo` that runs this: every running case gives its cluster back. A
+//! second one ends the process at once; its leases end with it.
 
 use tokio::sync::watch;
+
+use super::progress::Progress;
+use crate::process::Process;
 
 /// Tells that the process should end.
 #[derive(Clone)]
@@ -15,15 +18,19 @@ impl Default for Interrupt {
 
 impl Interrupt {
     /// Listens on a thread of its own, for as long as the process lives.
-    pub(super) fn listen(&self) {
-        let sender = self.0.clone();
+    pub(super) fn listen(&self, progress: &Progress) {
+        let (sender, progress) = (self.0.clone(), progress.clone());
         let listener = move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let Ok(runtime) = runtime else { return };
             runtime.block_on(async {
                 let mut signals = Signals::new();
-                signals.recv().await;
-                eprintln!("interrupted: tearing clusters down; once more ends at once");
+                let (owner, _) = Process::invocation();
+                let why = tokio::select! {
+                    () = signals.recv() => "interrupted",
+                    () = owner.ended() => "whoever started this has ended",
+                };
+                progress.say(&format!("{why}: giving clusters back; once more ends at once"));
                 sender.send_replace(true);
                 signals.recv().await;
             });
@@ -35,6 +42,11 @@ impl Interrupt {
             .spawn(listener)
             .map(drop)
             .unwrap_or_default();
+    }
+
+    /// Whether the process should end.
+    pub(super) fn has_happened(&self) -> bool {
+        *self.0.borrow()
     }
 
     /// Completes when the process should end.

@@ -1,15 +1,19 @@
 //! What a case logs: kept while it runs, shown if it fails. The threads of a case's runtime and the one of
 //! its body belong to the case; what others log goes to stderr.
 
+use std::backtrace::Backtrace;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::panic::PanicHookInfo;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use libtest_mimic::Failed;
 use tracing_subscriber::EnvFilter;
 
+use super::trace;
 use crate::env;
+use crate::report::mask;
 use crate::runner::{TASK, panic_text};
 
 /// Bytes that are kept of a case's log; the oldest lines go first.
@@ -20,6 +24,13 @@ static NO_CAPTURE: OnceLock<bool> = OnceLock::new();
 thread_local! {
     /// The log of the case that this thread belongs to.
     static CURRENT: RefCell<Option<Logs>> = const { RefCell::new(None) };
+    /// Where this thread panicked last.
+    static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Where a panic was that the calling thread caught.
+pub(super) fn panic_place() -> Option<String> {
+    PANIC.take()
 }
 
 /// The log of one case.
@@ -76,6 +87,19 @@ impl Logs {
         self.lock().panics.clone()
     }
 
+    /// What libtest-mimic is told of a failure: all there is to say. nextest looks for it on stderr, where it puts
+    /// what follows `Error: ` into JUnit, and shows stdout too, where one line is enough then.
+    pub(super) fn failed(&self, message: &str) -> Failed {
+        if env::settings().nextest.is_some() {
+            eprintln!("Error: {message}");
+            return message.lines().next().unwrap_or_default().into();
+        }
+        match self.text() {
+            Some(logs) => format!("{message}\n\nlog of the framework:\n{}", logs.trim_end()).into(),
+            None => message.into(),
+        }
+    }
+
     fn push(&self, event: String) {
         let mut kept = self.lock();
         kept.bytes += event.len();
@@ -98,9 +122,11 @@ struct Writer;
 
 impl Write for Writer {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(event);
+        let masked = mask::text(&text).into_owned();
         match current() {
-            Some(logs) => logs.push(String::from_utf8_lossy(event).into_owned()),
-            None => io::stderr().write_all(event)?,
+            Some(logs) => logs.push(masked),
+            None => io::stderr().write_all(masked.as_bytes())?,
         }
         Ok(event.len())
     }
@@ -118,13 +144,12 @@ fn panicked(info: &PanicHookInfo<'_>) {
         .or_else(|| Some(format!("task {}", tokio::task::try_id()?)));
     let thread = std::thread::current();
     let who = who.unwrap_or_else(|| format!("thread `{}`", thread.name().unwrap_or("without a name")));
-    let place = info.location().map(|place| format!(" at {place}")).unwrap_or_default();
-    let panic = format!("{who} panicked{place}: {}", panic_text(info.payload()));
-    let trace = std::backtrace::Backtrace::capture();
-    let event = match trace.status() {
-        std::backtrace::BacktraceStatus::Captured => format!("{panic}\n{trace}\n"),
-        _ => format!("{panic}\n"),
-    };
+    let place = info.location().map(ToString::to_string);
+    let at = place.as_ref().map(|place| format!(" at {place}")).unwrap_or_default();
+    PANIC.set(place);
+    let panic = format!("{who} panicked{at}: {}", panic_text(info.payload()));
+    let trace = trace::short(&Backtrace::capture()).unwrap_or_default();
+    let event = format!("{panic}\n{trace}");
     if let Some(logs) = CURRENT.with_borrow(Clone::clone).filter(|_| tokio::task::try_id().is_some()) {
         logs.lock().panics.push(panic);
     }

@@ -15,6 +15,12 @@ pub struct PlainTest {
     pub function: &'static str,
     /// Its module, beginning with its crate.
     pub module: &'static str,
+    /// Its file, relative to the workspace.
+    pub file: &'static str,
+    /// Where the function is.
+    pub line: u32,
+    /// Where the function is.
+    pub column: u32,
     /// The reason of `#[ignore]`, empty where none is given.
     pub ignore: Option<&'static str>,
     /// The function.
@@ -32,6 +38,13 @@ pub(super) fn all(main_crate: &str) -> Vec<(String, &'static PlainTest)> {
     tests
 }
 
+impl PlainTest {
+    /// Where the function is, for messages.
+    pub(super) fn location(&self) -> String {
+        format!("{}:{}:{}", self.file, self.line, self.column)
+    }
+}
+
 /// The trial of one.
 pub(super) fn trial(name: &str, test: &'static PlainTest) -> Trial {
     Trial::test(name, || run(test)).with_ignored_flag(test.ignore.is_some())
@@ -45,29 +58,32 @@ fn run(test: &PlainTest) -> Result<(), Failed> {
         Ok(Err(error)) => format!("an error: {error}"),
         Err(panic) => format!("a panic: {}", panic_text(&*panic)),
     };
-    Err(logs
-        .text()
-        .map_or_else(|| failed.clone(), |log| format!("{failed}\n\nlog:\n{}", log.trim_end()))
-        .into())
+    Err(logs.failed(&failed))
 }
 
-/// Runs a plain test; what the attribute's expansion calls.
-///
-/// # Errors
-///
-/// What the test returned.
-pub fn run_plain<R: PlainResult>(test: impl FnOnce() -> R) -> Result<(), String> {
-    test().outcome()
+/// Calls a plain test; what the attribute's expansion names.
+pub fn called<R>(test: impl FnOnce() -> R) -> R {
+    test()
 }
 
-/// Runs a plain test that is an `async fn` on a runtime of its own.
+/// Calls a plain test that is an `async fn`, on a runtime of its own.
 ///
-/// # Errors
+/// # Panics
 ///
-/// What the test returned.
-pub fn run_plain_async<R: PlainResult>(test: impl AsyncFnOnce() -> R) -> Result<(), String> {
+/// The system gives no runtime.
+pub fn awaited<R>(test: impl AsyncFnOnce() -> R) -> R {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|error| format!("no runtime for the test: {error}"))?.block_on(test()).outcome()
+    runtime.expect("the system gives a runtime").block_on(test())
+}
+
+/// What a plain test came to. Apart from the call, so that a compiler tells a wrong return type where that is
+/// written.
+///
+/// # Errors
+///
+/// What the test returned.
+pub fn plain_outcome(returned: impl PlainResult) -> Result<(), String> {
+    returned.outcome()
 }
 
 /// What a plain test may return.
@@ -90,8 +106,8 @@ impl PlainResult for () {
     }
 }
 
-impl<E: fmt::Debug> PlainResult for Result<(), E> {
+impl<E: fmt::Debug + 'static> PlainResult for Result<(), E> {
     fn outcome(self) -> Result<(), String> {
-        self.map_err(|error| format!("{error:?}"))
+        self.map_err(|error| crate::case::told(&error))
     }
 }

@@ -1,5 +1,6 @@
 //! How far each case is, on stderr: a bar per live case on a terminal, else one line per phase.
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::io::{BufRead, BufReader, IsTerminal, PipeReader, PipeWriter};
 use std::os::fd::AsRawFd;
@@ -64,7 +65,15 @@ impl Progress {
                 Some((bar, bars.all.clone()))
             }
         };
-        CaseProgress { name: name.to_owned(), bar }
+        CaseProgress { name: name.to_owned(), bar, phases: Cell::new(0) }
+    }
+
+    /// Puts a line on stderr, above the bars.
+    pub(super) fn say(&self, line: &str) {
+        match self {
+            Self::Lines => eprintln!("{line}"),
+            Self::Bars(bars) => bars.all.suspend(|| eprintln!("{line}")),
+        }
     }
 
     /// Waits until everything is printed; nothing is printed afterwards.
@@ -93,14 +102,26 @@ fn print_past(bars: &MultiProgress, lines: PipeReader) -> std::io::Result<JoinHa
 pub(super) struct CaseProgress {
     name: String,
     bar: Option<(ProgressBar, MultiProgress)>,
+    /// How many were told.
+    phases: Cell<usize>,
 }
 
 impl CaseProgress {
-    /// Says what the case does now.
+    /// Says what the case does now. Its first phase is to wait: there may be more of those than a terminal has lines,
+    /// so that a case goes above them with its second.
     pub(super) fn phase(&self, what: &str) {
         match &self.bar {
             None => eprintln!("{}: {what}", self.name),
-            Some((bar, _)) => bar.set_message(what.to_owned()),
+            // It is there to be read.
+            Some((bar, _)) if bar.message() == what => {}
+            Some((bar, all)) => {
+                let before = self.phases.replace(self.phases.get() + 1);
+                bar.set_message(what.to_owned());
+                if before == 1 {
+                    all.remove(bar);
+                    all.insert(0, bar.clone());
+                }
+            }
         }
     }
 
@@ -171,7 +192,7 @@ fn describe(stage: Stage, context: &RunContext, live: bool) -> String {
             let left = context
                 .deadline()
                 .map_or(Duration::ZERO, |end| end.saturating_duration_since(Instant::now()));
-            format!("driving; height {height}, {} in flight, {} s left", context.pending(), left.as_secs())
+            format!("driving, {} s left; height {height}, {} in flight", left.as_secs(), context.pending())
         }
         Stage::Drive(_) => format!("driving for {}", context.window()),
         Stage::Settle => format!("settling; height {height}, {} in flight", context.pending()),

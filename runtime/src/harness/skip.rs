@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::attach;
 use crate::case::Case;
 use crate::deployer::{Backend, Unavailable};
 use crate::env;
@@ -31,6 +32,9 @@ impl Skips {
         if let Some(reason) = case.def.ignore {
             return Some(if reason.is_empty() { "by its attribute".to_owned() } else { reason.to_owned() });
         }
+        if let Some(why) = attach::refuses(case.backend.name(), case.def.args.sharing()) {
+            return Some(why.to_owned());
+        }
         let name = case.backend.name();
         if env::is_required(name) {
             return None;
@@ -43,7 +47,8 @@ impl Skips {
     }
 }
 
-async fn unavailable(backend: &Backend) -> Option<Unavailable> {
+/// Why a backend is not usable here, if it is not.
+pub(super) async fn unavailable(backend: &Backend) -> Option<Unavailable> {
     const PATIENCE: Duration = Duration::from_secs(2);
     let answer = tokio::time::timeout(PATIENCE, backend.deployer().available()).await;
     answer

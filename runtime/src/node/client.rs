@@ -12,12 +12,17 @@ use serde_json::Value;
 use super::{HeaderId, Reply, Request, Streamed, TransactionId, Transport};
 use crate::topology::Role;
 
+mod data;
+pub use data::{Dispersal, Membership, ShareRequest, SubnetLinks};
+
 /// Talks to one node. Cheap to clone.
 #[derive(Clone)]
 pub struct NodeClient {
     name: Arc<str>,
     role: Role,
     transport: Arc<dyn Transport>,
+    /// To the paths that are for tests only.
+    testing: Option<Arc<dyn Transport>>,
 }
 
 /// `GET /cryptarchia/info`.
@@ -119,7 +124,7 @@ pub enum TransactionStatus {
 }
 
 /// A request that did not bring what was asked for.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum ClientError {
     /// No reply came.
     #[error("{node} did not answer {url}: {cause}")]
@@ -177,7 +182,14 @@ impl NodeClient {
     /// A client of the node `name` behind `transport`.
     #[must_use]
     pub fn new(name: &str, role: Role, transport: Arc<dyn Transport>) -> Self {
-        Self { name: name.into(), role, transport }
+        Self { name: name.into(), role, transport, testing: None }
+    }
+
+    /// Adds the way to the node's paths that are for tests only.
+    #[must_use]
+    pub fn with_testing(mut self, transport: Arc<dyn Transport>) -> Self {
+        self.testing = Some(transport);
+        self
     }
 
     /// The node's name, such as `validator-0`.
@@ -204,7 +216,7 @@ impl NodeClient {
     ///
     /// [`ClientError`], as every call.
     pub async fn consensus_info(&self) -> Result<ConsensusInfo, ClientError> {
-        self.call("/cryptarchia/info", None).await
+        self.read(Request::get("/cryptarchia/info")).await
     }
 
     /// Ids of the node's chain from `from` (default: tip) down to `to` (default: LIB), newest first, both
@@ -222,7 +234,7 @@ impl NodeClient {
         let query: Vec<String> =
             ends.iter().filter_map(|(name, id)| id.map(|id| format!("{name}={id}"))).collect();
         let path = ["/cryptarchia/headers", &query.join("&")].join(if query.is_empty() { "" } else { "?" });
-        self.call(&path, None).await
+        self.read(Request::get(path)).await
     }
 
     /// How many peers the node has.
@@ -231,7 +243,7 @@ impl NodeClient {
     ///
     /// [`ClientError`].
     pub async fn network_info(&self) -> Result<NetworkInfo, ClientError> {
-        self.call("/network/info", None).await
+        self.read(Request::get("/network/info")).await
     }
 
     /// A block by its id; `None` where the node does not have it. Genesis is stored nowhere.
@@ -240,7 +252,7 @@ impl NodeClient {
     ///
     /// [`ClientError`].
     pub async fn block(&self, id: HeaderId) -> Result<Option<NodeBlock>, ClientError> {
-        self.call("/storage/block", Some(Value::String(id.to_string()))).await
+        self.read(Request::post("/storage/block", Value::String(id.to_string()))).await
     }
 
     /// Hands the node a signed transaction.
@@ -249,7 +261,7 @@ impl NodeClient {
     ///
     /// [`ClientError`]; a refusal is [`ClientError::Status`].
     pub async fn submit_transaction(&self, transaction: &Value) -> Result<(), ClientError> {
-        self.call("/mempool/add/tx", Some(transaction.clone())).await
+        self.read(Request::post("/mempool/add/tx", transaction.clone())).await
     }
 
     /// What the node's mempool holds.
@@ -258,7 +270,7 @@ impl NodeClient {
     ///
     /// [`ClientError`].
     pub async fn mempool_metrics(&self) -> Result<MempoolMetrics, ClientError> {
-        self.call("/mantle/metrics", None).await
+        self.read(Request::get("/mantle/metrics")).await
     }
 
     /// What the node says of transactions, in their order.
@@ -270,7 +282,7 @@ impl NodeClient {
         &self,
         ids: &[TransactionId],
     ) -> Result<Vec<TransactionStatus>, ClientError> {
-        self.call("/mantle/status", Some(serde_json::json!(ids))).await
+        self.read(Request::post("/mantle/status", serde_json::json!(ids))).await
     }
 
     /// The blocks that the node applies from now on, of all branches.
@@ -304,25 +316,56 @@ impl NodeClient {
         Ok(lines.map(block).boxed())
     }
 
-    async fn call<T: DeserializeOwned>(&self, path: &str, body: Option<Value>) -> Result<T, ClientError> {
-        let node = self.name().to_owned();
-        let url = format!("{}{path}", self.url());
-        let Reply { status, body } = match self.transport.send(Request { path: path.to_owned(), body }).await
-        {
-            Ok(reply) => reply,
-            Err(cause) => return Err(ClientError::Unreachable { node, url, cause }),
-        };
-        let text = || String::from_utf8_lossy(&body).chars().take(500).collect::<String>();
-        if !(200..300).contains(&status) {
-            return Err(ClientError::Status { node, url, status, body: text() });
+    /// The same node's paths that are for tests only.
+    fn testing(&self) -> Result<Self, ClientError> {
+        match &self.testing {
+            Some(transport) => Ok(Self { transport: Arc::clone(transport), ..self.clone() }),
+            None => Err(ClientError::Unreachable {
+                node: self.name().to_owned(),
+                url: self.url().to_owned(),
+                cause: "the node program has no paths for tests".to_owned(),
+            }),
         }
-        serde_json::from_slice(&body).map_err(|error| ClientError::Unexpected {
-            node,
-            url,
+    }
+
+    async fn read<T: DeserializeOwned>(&self, request: Request) -> Result<T, ClientError> {
+        let (url, body) = self.send(request).await?;
+        self.parse(&url, &body)
+    }
+
+    /// Reads a reply with a value a line.
+    async fn read_lines<T: DeserializeOwned>(&self, request: Request) -> Result<Vec<T>, ClientError> {
+        let (url, body) = self.send(request).await?;
+        let lines = body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        lines.map(|line| self.parse(&url, line)).collect()
+    }
+
+    /// The URL of a request, and the body of the reply to it.
+    async fn send(&self, request: Request) -> Result<(String, Vec<u8>), ClientError> {
+        let node = self.name().to_owned();
+        let url = format!("{}{}", self.url(), request.path);
+        match self.transport.send(request).await {
+            Ok(Reply { status: 200..300, body }) => Ok((url, body)),
+            Ok(Reply { status, body }) => {
+                Err(ClientError::Status { node, url, status, body: beginning(&body) })
+            }
+            Err(cause) => Err(ClientError::Unreachable { node, url, cause }),
+        }
+    }
+
+    fn parse<T: DeserializeOwned>(&self, url: &str, body: &[u8]) -> Result<T, ClientError> {
+        serde_json::from_slice(body).map_err(|error| ClientError::Unexpected {
+            node: self.name().to_owned(),
+            url: url.to_owned(),
             cause: error.to_string(),
-            body: text(),
+            body: beginning(body),
         })
     }
+}
+
+/// As much of a body as a message bears.
+fn beginning(body: &[u8]) -> String {
+    String::from_utf8_lossy(body).chars().take(500).collect()
 }
 
 impl fmt::Debug for NodeClient {

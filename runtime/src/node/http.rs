@@ -11,10 +11,49 @@ use serde_json::Value;
 /// One request to a node.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Request {
+    /// What is done to the path. Some paths are read with a body.
+    pub method: Method,
     /// Path and query, beginning with `/`.
     pub path: String,
-    /// The JSON body of a POST; a GET has none.
+    /// The JSON body, if there is one.
     pub body: Option<Value>,
+    /// How long the whole reply may take.
+    pub within: Duration,
+}
+
+/// What is done to a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// It is read.
+    Get,
+    /// It is told something.
+    Post,
+}
+
+impl Request {
+    /// Reads a path, within 5 s.
+    #[must_use]
+    pub fn get(path: impl Into<String>) -> Self {
+        Self { method: Method::Get, path: path.into(), body: None, within: REQUEST_TIMEOUT }
+    }
+
+    /// Tells a path something, within 5 s.
+    #[must_use]
+    pub fn post(path: impl Into<String>, body: Value) -> Self {
+        Self { method: Method::Post, body: Some(body), ..Self::get(path) }
+    }
+
+    /// Gives the request a body.
+    #[must_use]
+    pub fn with_body(self, body: Value) -> Self {
+        Self { body: Some(body), ..self }
+    }
+
+    /// Gives the reply another time than 5 s.
+    #[must_use]
+    pub fn within(self, within: Duration) -> Self {
+        Self { within, ..self }
+    }
 }
 
 /// What a node answered.
@@ -58,7 +97,7 @@ pub struct Streamed {
     pub lines: BoxStream<'static, Result<String, String>>,
 }
 
-/// Carries requests over HTTP; each has 5 s.
+/// Carries requests over HTTP.
 #[derive(Clone, Debug)]
 pub struct HttpTransport {
     base: String,
@@ -77,17 +116,20 @@ impl HttpTransport {
     /// Never: a client without TLS has no start-up that could fail.
     #[must_use]
     pub fn new(base: impl Into<String>) -> Self {
-        let client = reqwest::Client::builder().timeout(REQUEST_TIMEOUT).no_proxy().build();
+        let client = reqwest::Client::builder().no_proxy().build();
         Self { base: base.into(), client: client.expect("a plain HTTP client can always be made") }
     }
 
     async fn exchange(&self, request: Request) -> Result<Reply, reqwest::Error> {
         let url = format!("{}{}", self.base, request.path);
-        let builder = match &request.body {
-            Some(body) => self.client.post(url).json(body),
-            None => self.client.get(url),
+        let mut builder = match request.method {
+            Method::Get => self.client.get(url),
+            Method::Post => self.client.post(url),
         };
-        let response = builder.send().await?;
+        if let Some(body) = &request.body {
+            builder = builder.json(body);
+        }
+        let response = builder.timeout(request.within).send().await?;
         Ok(Reply { status: response.status().as_u16(), body: response.bytes().await?.into() })
     }
 }
@@ -98,13 +140,14 @@ impl Transport for HttpTransport {
     }
 
     fn send(&self, request: Request) -> Pin<Box<dyn Future<Output = Result<Reply, String>> + Send + '_>> {
-        Box::pin(async move { self.exchange(request).await.map_err(|error| causes(&error)) })
+        let within = request.within;
+        Box::pin(async move { self.exchange(request).await.map_err(|error| causes(&error, within)) })
     }
 
     fn stream(&self, path: &str) -> Pin<Box<dyn Future<Output = Result<Streamed, String>> + Send + '_>> {
         let request = self.client.get(format!("{}{path}", self.base)).timeout(STREAM_TIMEOUT);
         Box::pin(async move {
-            let response = request.send().await.map_err(|error| causes(&error))?;
+            let response = request.send().await.map_err(|error| causes(&error, STREAM_TIMEOUT))?;
             Ok(Streamed { status: response.status().as_u16(), lines: lines(response) })
         })
     }
@@ -119,7 +162,10 @@ fn lines(response: reqwest::Response) -> BoxStream<'static, Result<String, Strin
                 let line = String::from_utf8_lossy(&line[..end]).into_owned();
                 return Ok(Some((line, (response, bytes))));
             }
-            match reqwest::Response::chunk(&mut response).await.map_err(|error| causes(&error))? {
+            match reqwest::Response::chunk(&mut response)
+                .await
+                .map_err(|error| causes(&error, STREAM_TIMEOUT))?
+            {
                 Some(chunk) => bytes.extend_from_slice(&chunk),
                 None => return Ok(None),
             }
@@ -129,9 +175,9 @@ fn lines(response: reqwest::Response) -> BoxStream<'static, Result<String, Strin
 }
 
 /// The error's innermost cause, which says more than the layers around it.
-fn causes(error: &reqwest::Error) -> String {
+fn causes(error: &reqwest::Error, within: Duration) -> String {
     if error.is_timeout() {
-        return format!("no answer within {} s", REQUEST_TIMEOUT.as_secs());
+        return format!("no answer within {}", humantime::format_duration(within));
     }
     let mut cause: &dyn std::error::Error = error;
     while let Some(source) = cause.source() {

@@ -25,6 +25,16 @@ impl ClusterKey {
         Self(Blake2b::<U32>::digest(text).into())
     }
 
+    /// The key of a cluster that runs what this [identity](crate::Deployer::identity) tells.
+    pub(crate) fn running(&self, identity: &str) -> Self {
+        Self(self.derive(&format!("identity {identity}")))
+    }
+
+    /// The whole key in hex.
+    pub(crate) fn hex(&self) -> String {
+        hex::encode(self.0)
+    }
+
     /// 32 bytes that are this cluster's own for the given purpose.
     #[must_use]
     pub fn derive(&self, purpose: &str) -> [u8; 32] {
@@ -66,7 +76,12 @@ pub struct Leader {
 }
 
 impl Genesis {
-    pub(super) fn new(key: &ClusterKey, topology: &Topology, accounts: &[u64]) -> Self {
+    /// Whether it derives from this key.
+    pub(crate) fn is_of(&self, key: &ClusterKey) -> bool {
+        self.leaders.iter().all(|leader| leader.seed == key.derive(&format!("node {}", leader.node)))
+    }
+
+    pub(crate) fn new(key: &ClusterKey, topology: &Topology, accounts: &[u64]) -> Self {
         let leader = |node: &crate::topology::Node| Leader {
             node: node.name.clone(),
             seed: key.derive(&format!("node {}", node.name)),

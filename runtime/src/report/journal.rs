@@ -5,17 +5,19 @@
 //! write. A report that cannot be written is a warning, and no failure of what it reports.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::Phase;
+use super::html::{self, replace};
+use super::{Neighbours, Phase, mask};
+use crate::env;
 use crate::failure::{Failure, FailureClass, RunFailed};
 use crate::feed::FeedStats;
 use crate::topology::Role;
@@ -47,6 +49,10 @@ pub struct Record {
     pub nodes: Vec<(String, Role)>,
     /// Seconds that a slot lasts.
     pub slot_seconds: f64,
+    /// Seconds from the beginning of the run to that of slot 0, below zero on a cluster that was there before; nothing
+    /// before the deployment.
+    #[serde(default)]
+    pub slot_zero: Option<f64>,
     /// For how long the chain is watched.
     pub window: String,
     /// Steps in the order in which they began.
@@ -59,8 +65,31 @@ pub struct Record {
     pub class: Option<FailureClass>,
     /// Everything that failed, also where it should.
     pub failures: Vec<Failure>,
+    /// With whom it shared its cluster; nobody shares one that was made by hand.
+    #[serde(default)]
+    pub neighbours: Option<Neighbours>,
     /// The command that repeats it.
     pub repeat: Option<String>,
+    /// The topology, with all that nodes have of their own.
+    #[serde(default)]
+    pub topology: Value,
+    /// Where each node's log is, in the order of the nodes.
+    #[serde(default)]
+    pub logs: Vec<String>,
+    /// Machine, program and the settings that were given.
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
+    /// The directory of the run that was judged again, where this is no run of its own.
+    #[serde(default)]
+    pub judges: Option<PathBuf>,
+}
+
+impl Record {
+    /// What failed, by name.
+    pub(super) fn subjects(&self) -> String {
+        let subjects: Vec<_> = self.failures.iter().map(|failure| failure.subject.as_str()).collect();
+        subjects.join(", ")
+    }
 }
 
 /// A step of a run.
@@ -87,6 +116,9 @@ pub struct Drive {
     pub chain: FeedStats,
     /// What workloads and expectations reported, by name.
     pub sections: BTreeMap<String, Value>,
+    /// Whether it ended before its window, since something failed for certain.
+    #[serde(default)]
+    pub cut_short: bool,
 }
 
 /// What a run came to.
@@ -118,27 +150,35 @@ struct State {
 impl Journal {
     /// Of a run that begins now; writes nothing before there is something to say.
     pub(crate) fn new(directory: &Path, invocation: &str, case: &str) -> Self {
+        // At one moment: logs are merged with events by both.
+        let (began, started) = (Instant::now(), SystemTime::now());
         let record = Record {
             schema: SCHEMA,
             framework: env!("CARGO_PKG_VERSION").to_owned(),
             invocation: invocation.to_owned(),
             case: case.to_owned(),
-            started: humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
+            started: humantime::format_rfc3339_millis(started).to_string(),
             backend: String::new(),
             cluster: String::new(),
             seed: 0,
             nodes: Vec::new(),
             slot_seconds: 0.0,
+            slot_zero: None,
             window: String::new(),
             phases: Vec::new(),
             drives: Vec::new(),
             verdict: Verdict::Running,
             class: None,
             failures: Vec::new(),
+            neighbours: None,
             repeat: None,
+            topology: Value::Null,
+            logs: Vec::new(),
+            environment: env::surroundings(),
+            judges: None,
         };
         let state = Mutex::new(State { record, events: None });
-        Self { directory: directory.to_owned(), began: Instant::now(), state }
+        Self { directory: directory.to_owned(), began, state }
     }
 
     /// Invocation, case and attempt.
@@ -148,16 +188,19 @@ impl Journal {
         format!("{invocation}/{case}/{attempt}")
     }
 
+    /// Where it writes.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// Fills in what the run is made of.
     pub(crate) fn describe(&self, fill_in: impl FnOnce(&mut Record)) {
         fill_in(&mut self.lock().record);
     }
 
-    /// A phase that is over already.
-    pub(crate) fn passed(&self, phase: Phase, took: Duration) {
-        let at = milliseconds((self.second() - took.as_secs_f64()).max(0.0));
-        let seconds = Some(milliseconds(took.as_secs_f64()));
-        self.lock().record.phases.push(PhaseTime { phase, at, seconds });
+    /// What is known of the run.
+    pub(crate) fn record(&self) -> Record {
+        self.lock().record.clone()
     }
 
     /// A phase begins, and the one before ends.
@@ -168,6 +211,19 @@ impl Journal {
         state.end_phase(now);
         state.record.phases.push(PhaseTime { phase, at: now, seconds: None });
         self.write(&state.record);
+        drop(state);
+        if phase == Phase::Drive {
+            // A run that is killed later has a page, too.
+            self.page();
+        }
+    }
+
+    /// A phase begins, unless it is that which lasts.
+    pub(crate) fn turn_to(&self, phase: Phase) {
+        let lasts = self.lock().record.phases.last().is_some_and(|last| last.phase == phase);
+        if !lasts {
+            self.enter(phase);
+        }
     }
 
     /// The phase that lasts ends, and nothing follows yet.
@@ -198,6 +254,8 @@ impl Journal {
         state.record.failures = failures.to_vec();
         state.record.repeat = repeat;
         self.write(&state.record);
+        drop(state);
+        self.page();
     }
 
     /// The run ended with what its drives came to.
@@ -209,7 +267,7 @@ impl Journal {
     /// Adds a line to `events.jsonl`.
     pub(crate) fn event(&self, event: &str, details: &impl Serialize) {
         let second = self.second();
-        let line = match serde_json::to_value(details) {
+        let mut line = match serde_json::to_value(details) {
             Ok(Value::Object(fields)) => {
                 let mut line = json!({ "second": second, "event": event });
                 line.as_object_mut().expect("it is an object").extend(fields);
@@ -218,6 +276,7 @@ impl Journal {
             Ok(details) => json!({ "second": second, "event": event, "details": details }),
             Err(error) => json!({ "second": second, "event": event, "error": error.to_string() }),
         };
+        mask::value(&mut line);
         let mut state = self.lock();
         if let Err(error) = self.append(&mut state, &format!("{line}\n")) {
             self.warn("events.jsonl", &error);
@@ -236,10 +295,18 @@ impl Journal {
     }
 
     fn write(&self, record: &Record) {
-        let text = serde_json::to_string_pretty(record).expect("a record is plain data");
-        let (new, path) = (self.directory.join("report.json.new"), self.directory.join("report.json"));
-        if let Err(error) = fs::write(&new, text).and_then(|()| fs::rename(&new, &path)) {
+        let mut data = serde_json::to_value(record).expect("a record is plain data");
+        mask::value(&mut data);
+        let text = serde_json::to_string_pretty(&data).expect("it is plain data");
+        if let Err(error) = replace(&self.directory.join("report.json"), &text) {
             self.warn("report.json", &error);
+        }
+    }
+
+    /// Makes the page of what is written by now.
+    fn page(&self) {
+        if let Err(error) = html::write(&self.directory) {
+            tracing::warn!("{} has no new page: {error}", self.directory.display());
         }
     }
 
@@ -252,7 +319,13 @@ impl Journal {
     }
 
     fn second(&self) -> f64 {
-        milliseconds(self.began.elapsed().as_secs_f64())
+        self.second_of(Instant::now())
+    }
+
+    /// Seconds from the beginning of the run to a moment, below zero for one before it.
+    pub(crate) fn second_of(&self, moment: Instant) -> f64 {
+        let after = moment.saturating_duration_since(self.began).as_secs_f64();
+        milliseconds(after - self.began.saturating_duration_since(moment).as_secs_f64())
     }
 }
 
@@ -271,6 +344,8 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -304,7 +379,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let journal = Journal::new(directory.path(), "invocation", "local::case");
         assert!(!directory.path().join("report.json").exists());
-        journal.passed(Phase::Queue, Duration::ZERO);
+        journal.enter(Phase::Queue);
         journal.enter(Phase::Deploy);
         journal.enter(Phase::Ready);
         let failure = Failure::new(FailureClass::Infrastructure, "ready").seen("nothing");
@@ -317,7 +392,7 @@ mod tests {
         assert_eq!((record.schema, record.failures), (SCHEMA, vec![failure]));
         let events = fs::read_to_string(directory.path().join("events.jsonl")).unwrap();
         let events: Vec<Value> = events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        assert_eq!(events.len(), 3);
-        assert_eq!(events[1]["phase"], "ready");
+        assert_eq!(events.len(), 4);
+        assert_eq!(events[2]["phase"], "ready");
     }
 }

@@ -9,7 +9,7 @@ use crate::deployer::{ClusterError, DynCluster, LogPart, NodeAction, NodeState};
 pub struct NodeControl(Arc<dyn DynCluster>);
 
 impl NodeControl {
-    pub(super) fn new(cluster: Arc<dyn DynCluster>) -> Self {
+    pub(crate) fn new(cluster: Arc<dyn DynCluster>) -> Self {
         Self(cluster)
     }
 
@@ -106,7 +106,7 @@ impl NodeControl {
         Ok(self.0.logs(node, LogPart::Last(lines)).await?.text)
     }
 
-    async fn act(&self, node: &str, action: NodeAction) -> Result<(), ClusterError> {
+    pub(crate) async fn act(&self, node: &str, action: NodeAction) -> Result<(), ClusterError> {
         self.0.control(node, action).await
     }
 }

@@ -5,23 +5,30 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::ready::STAGE;
 use super::tasks::Tasks;
 use crate::context::{RunContext, Stage};
 use crate::env;
-use crate::failure::{Failure, FailureClass, RunFailed};
+use crate::expectation::bound::{FALSE_FAILURES, Growth};
+use crate::expectation::presence::Presence;
+use crate::failure::{Failure, FailureClass, RunFailed, explain};
 use crate::feed::NodeView;
 use crate::report::{Drive, Phase, Report};
 use crate::scenario::Window;
 use crate::wait;
 use crate::workload::Counters;
 
-/// What workloads may take to stop, and expectations to judge.
+/// What workloads may take to stop.
 const STOPPING: Duration = Duration::from_secs(30);
+/// What expectations may take to judge: some await that a node which they stopped is ready again.
+const JUDGING: Duration = STAGE.saturating_add(STOPPING);
 
 /// A run between its start and its end. Dropping it ends the workloads without judging.
 pub struct Driving {
     pub(super) cx: RunContext,
     pub(super) judges: Tasks<()>,
+    /// Names of the expectations, and of those that explain the failure of each.
+    pub(super) explained_by: Vec<(String, &'static [&'static str])>,
     /// Names of the expectations that end the run when all of them hold; none where the window does.
     pub(super) awaited: Vec<String>,
     pub(super) workloads: Tasks<Counters>,
@@ -29,6 +36,24 @@ pub struct Driving {
     pub(super) since: Instant,
     pub(super) base: u64,
     pub(super) seed: u64,
+    pub(super) unfinished: Unfinished,
+}
+
+/// Cancels a run that is dropped before it was judged.
+pub(super) struct Unfinished(Option<RunContext>);
+
+impl Unfinished {
+    pub(super) fn new(cx: &RunContext) -> Self {
+        Self(Some(cx.clone()))
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some(cx) = &self.0 {
+            cx.cut_short();
+        }
+    }
 }
 
 impl Driving {
@@ -56,7 +81,7 @@ impl Driving {
 
         let began = self.enter(Phase::Judge);
         self.cx.advance(Stage::Settled);
-        self.judges.join_within(env::settings().scaled(STOPPING), "to judge when all had settled").await;
+        self.judges.join_within(env::settings().scaled(JUDGING), "to judge when all had settled").await;
         self.timed(Phase::Judge, began);
         self.conclude(late, satisfied)
     }
@@ -65,12 +90,20 @@ impl Driving {
     /// result says if the chain did not reach the blocks it was given.
     async fn drive(&mut self) -> Option<Failure> {
         let window = window_end(&self.cx, self.since, self.base);
-        tokio::pin!(window);
+        let over = self.cx.clone();
+        let over = over.replayed_to(Phase::Settle);
+        tokio::pin!(window, over);
+        let mut satisfied = self.cx.all_satisfied();
         loop {
             tokio::select! {
                 late = &mut window => return late,
+                () = &mut over => {
+                    self.cut_short_as_then();
+                    return None;
+                }
                 () = self.workloads.join_next(), if !self.workloads.is_empty() => {}
                 () = self.judges.join_next(), if !self.judges.is_empty() => {}
+                _ = satisfied.changed() => {}
             }
             if self.workloads.has_failed() || self.judges.has_failed() {
                 self.cx.cut_short();
@@ -82,8 +115,18 @@ impl Driving {
         }
     }
 
+    /// A run that is over ended here, whatever would have come.
+    fn cut_short_as_then(&self) {
+        let drive = self.cx.recording().and_then(|recording| recording.drive(self.cx.number()));
+        if drive.is_some_and(|drive| drive.cut_short) {
+            self.cx.cut_short();
+        }
+    }
+
     fn is_satisfied(&self) -> bool {
-        !self.awaited.is_empty() && self.judges.have_succeeded(&self.awaited)
+        let satisfied = self.cx.all_satisfied();
+        let holds = |name: &String| satisfied.borrow().contains(name) || self.judges.has_succeeded(name);
+        !self.awaited.is_empty() && self.awaited.iter().all(holds)
     }
 
     /// Waits until nothing is in flight and the tips agree, at most until a healthy chain has made
@@ -101,13 +144,17 @@ impl Driving {
         if cx.was_cut_short() {
             return;
         }
-        if let Err(unsettled) = settled.await {
-            tracing::debug!("{unsettled}");
+        tokio::select! {
+            settled = settled => if let Err(unsettled) = settled {
+                tracing::debug!("{unsettled}");
+            },
+            () = cx.replayed_to(Phase::Judge) => {}
         }
     }
 
     fn conclude(self, late: Option<Failure>, satisfied: bool) -> Result<Report, RunFailed> {
-        let Self { cx, judges, workloads, phases, seed, .. } = self;
+        let Self { cx, judges, explained_by, workloads, phases, seed, mut unfinished, .. } = self;
+        unfinished.0 = None;
         let mut failures: Vec<Failure> = late.into_iter().collect();
         let mut held = Vec::new();
         for (name, verdict) in judges.outcomes() {
@@ -124,7 +171,10 @@ impl Driving {
                 Err(failure) => failures.push(failure),
             }
         }
-        failures.sort_by_key(|failure| std::cmp::Reverse(failure.class));
+        explain(&mut failures, |failure| {
+            let expectation = explained_by.iter().find(|(name, _)| *name == failure.subject);
+            expectation.map_or(crate::expectation::EXPLAIN_A_LOSS, |(_, explained_by)| explained_by)
+        });
         let (chain, sections) = (cx.feed().stats(), cx.sections());
         cx.journal().leave();
         cx.journal().drive(Drive {
@@ -133,6 +183,7 @@ impl Driving {
             workloads: did.clone(),
             chain: chain.clone(),
             sections: sections.clone(),
+            cut_short: cx.was_cut_short(),
         });
         if failures.is_empty() {
             return Ok(Report { seed, phases, workloads: did, held, satisfied, chain, sections });
@@ -160,21 +211,46 @@ fn idle(workload: &str) -> Failure {
 
 /// Awaits the end of the window; says so if the chain misses the blocks it was given.
 async fn window_end(cx: &RunContext, since: Instant, base: u64) -> Option<Failure> {
-    let end = since + cx.window().at_most(cx.topology().consensus(), &cx.growth());
     let Window::Blocks(blocks) = cx.window() else {
-        wait::pause_until(end).await;
+        wait::pause_until(since + cx.window().at_most(cx.topology().consensus(), &cx.growth())).await;
         return None;
     };
+    let presence = Presence::capture(cx).await;
     let mut changes = cx.feed().changes();
     let grown = async { while cx.feed().best_height() < base + blocks && changes.changed().await.is_ok() {} };
-    tokio::time::timeout_at(end, grown).await.err().map(|_| {
+    tokio::select! {
+        biased;
+        () = grown => return None,
+        never = presence.follow(cx) => match never {},
+        () = was_sure_of(cx, &presence, since, blocks) => {}
+    }
+    Some(
         Failure::new(FailureClass::Product, "window")
             .expected(format!(
-                "the chain to grow by {blocks} blocks within {}, which a healthy chain misses once in a million",
-                humantime::format_duration(end - since)
+                "the chain to grow by {blocks} blocks within {}, which a healthy chain with the stake that was online \
+                 misses once in a million",
+                humantime::format_duration(Duration::from_secs(since.elapsed().as_secs()))
             ))
             .seen(format!("{} blocks", cx.feed().best_height() - base))
             .seen_all(cx.feed().nodes().iter().map(NodeView::describe))
-            .look(cx.directory().display().to_string())
-    })
+            .look(cx.cluster_directory().display().to_string()),
+    )
+}
+
+/// Completes when a healthy chain was sure to have made so many blocks, given who took part.
+async fn was_sure_of(cx: &RunContext, presence: &Presence, since: Instant, blocks: u64) {
+    let first = cx.clock().now();
+    let slot = cx.topology().consensus().slot;
+    let mut end = since + cx.window().at_most(cx.topology().consensus(), &cx.growth());
+    loop {
+        wait::pause_until(end).await;
+        let each = presence.growth(cx, first..cx.clock().now());
+        // The slots in which the window begins and ends are not whole.
+        let whole = (each.len() as u64).saturating_sub(2);
+        let growth = Growth::mean(&each);
+        if growth.is_some_and(|growth| growth.blocks_in(whole, FALSE_FAILURES) >= blocks) {
+            return;
+        }
+        end += slot;
+    }
 }

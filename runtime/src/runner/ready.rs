@@ -1,29 +1,33 @@
 //! When a cluster can be used: every node that starts with it answers, has the peers its layout gives it,
-//! and the chain has a first block. A node that ends meanwhile is noticed at once, one that answers like no
+//! executors know who keeps data, and the chain has a first block. A node that ends meanwhile is noticed at once, one that answers like no
 //! node of its program within seconds.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::join_all;
+use tokio::time::Instant;
 
 use crate::context::NodeClients;
 use crate::deployer::{DynCluster, LogPart, NodeStatus};
 use crate::env;
 use crate::failure::{Failure, FailureClass};
 use crate::feed::{BlockFeed, NodeView};
-use crate::node::{ClientError, NodeClient};
+use crate::node::NodeClient;
 use crate::scenario::Scenario;
-use crate::topology::Topology;
+use crate::topology::Role;
 use crate::wait;
 
 /// What each stage may take.
-const STAGE: Duration = Duration::from_secs(60);
+pub(crate) const STAGE: Duration = Duration::from_secs(60);
 /// Lines of a dead node's log in the message.
 const LINES: usize = 20;
-/// So many wrong answers on end are no accident of a start: three seconds of them at least.
-const WRONG_ANSWERS: u32 = 60;
+/// The session in which a chain begins.
+const FIRST_SESSION: u64 = 0;
+/// So many wrong answers on end, for so long, are no accident of a start. They are few, since on a busy machine each
+/// takes its time.
+const WRONG_ANSWERS: u32 = 10;
+const WRONG_FOR: Duration = Duration::from_secs(3);
 
 /// Waits until the cluster can be used; the result follows its chain.
 pub(super) async fn until_ready(
@@ -32,7 +36,7 @@ pub(super) async fn until_ready(
     scenario: &Scenario,
 ) -> Result<BlockFeed, Failure> {
     let stages = async {
-        let starting = Starting::new(cluster, clients, scenario.topology());
+        let starting = Starting::new(cluster, clients, scenario);
         starting.stages().await?;
         let slot = scenario.topology().consensus().slot;
         let feed = BlockFeed::start(clients.all(), Arc::clone(&scenario.program), slot);
@@ -61,8 +65,15 @@ struct StartingNode {
     client: NodeClient,
     /// How many peers its layout gives it.
     peers: usize,
-    /// Wrong answers on end.
-    wrong: AtomicU32,
+    /// Whether it has to know who keeps data.
+    disperses: bool,
+    wrong: Mutex<Option<WrongAnswers>>,
+}
+
+/// Wrong answers on end.
+struct WrongAnswers {
+    since: Instant,
+    count: u32,
 }
 
 /// Why a node is not ready.
@@ -81,18 +92,33 @@ impl From<String> for NotReady {
 impl StartingNode {
     async fn answers(&self) -> Result<(), NotReady> {
         let Err(error) = self.client.consensus_info().await else { return Ok(()) };
-        let wrong = match error {
-            ClientError::Unreachable { .. } => 0,
-            _ => self.wrong.load(Ordering::Relaxed) + 1,
-        };
-        self.wrong.store(wrong, Ordering::Relaxed);
-        Err(NotReady { seen: error.to_string(), hopeless: wrong >= WRONG_ANSWERS })
+        let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
+        if error.is_unreachable() {
+            *wrong = None;
+            return Err(error.to_string().into());
+        }
+        let WrongAnswers { since, count } =
+            wrong.get_or_insert_with(|| WrongAnswers { since: Instant::now(), count: 0 });
+        *count += 1;
+        let hopeless = *count >= WRONG_ANSWERS && since.elapsed() >= WRONG_FOR;
+        Err(NotReady { seen: error.to_string(), hopeless })
     }
 
     async fn has_peers(&self) -> Result<(), NotReady> {
         match self.client.network_info().await {
             Ok(info) if info.n_peers >= self.peers => Ok(()),
             Ok(info) => Err(format!("{} of at least {} peers", info.n_peers, self.peers).into()),
+            Err(error) => Err(error.to_string().into()),
+        }
+    }
+
+    async fn has_members(&self) -> Result<(), NotReady> {
+        if !self.disperses {
+            return Ok(());
+        }
+        match self.client.membership(FIRST_SESSION).await {
+            Ok(membership) if membership.assignations.values().any(|members| !members.is_empty()) => Ok(()),
+            Ok(_) => Err("knows of no member".to_owned().into()),
             Err(error) => Err(error.to_string().into()),
         }
     }
@@ -111,6 +137,7 @@ impl StartingNode {
 enum Stage {
     Answer,
     Peers,
+    Members,
     FirstBlock,
 }
 
@@ -119,6 +146,7 @@ impl Stage {
         match self {
             Self::Answer => node.answers().await,
             Self::Peers => node.has_peers().await,
+            Self::Members => node.has_members().await,
             Self::FirstBlock => node.has_a_block().await,
         }
     }
@@ -127,6 +155,7 @@ impl Stage {
         match self {
             Self::Answer => &ANSWER,
             Self::Peers => &PEERS,
+            Self::Members => &MEMBERS,
             Self::FirstBlock => &FIRST_BLOCK,
         }
     }
@@ -157,6 +186,11 @@ const PEERS: Words = Words {
     because: "the node was not reached by those that dial it, or does not reach those that it dials",
     try_next: "read the named nodes' logs for failed connections; `SLOW_TEST_ENV=true` doubles every timeout",
 };
+const MEMBERS: Words = Words {
+    what: "that is an executor to know who keeps data",
+    because: "an executor disperses to the members that it knows, and has none",
+    try_next: "read the named executors' logs for the members of the first session",
+};
 const FIRST_BLOCK: Words = Words {
     what: "to have a first block",
     because: "no node made a block, or it did not get to this one",
@@ -165,19 +199,22 @@ const FIRST_BLOCK: Words = Words {
 };
 
 impl<'a> Starting<'a> {
-    fn new(cluster: &'a dyn DynCluster, clients: &NodeClients, topology: &Topology) -> Self {
+    fn new(cluster: &'a dyn DynCluster, clients: &NodeClients, scenario: &Scenario) -> Self {
+        let topology = scenario.topology();
+        let keeps_data = scenario.program.data().is_some() && scenario.program.http().testing_port.is_some();
         let planned = topology.nodes().iter().zip(clients.all()).enumerate();
         let starting = planned.filter(|(_, (node, _))| !node.late);
         let node = |(index, (_, client)): (usize, (_, &NodeClient))| StartingNode {
             client: client.clone(),
             peers: topology.peers_at_start(index),
-            wrong: AtomicU32::new(0),
+            disperses: keeps_data && client.role() == Role::Executor,
+            wrong: Mutex::default(),
         };
         Self { cluster, nodes: starting.map(node).collect() }
     }
 
     async fn stages(&self) -> Result<(), Failure> {
-        for stage in [Stage::Answer, Stage::Peers, Stage::FirstBlock] {
+        for stage in [Stage::Answer, Stage::Peers, Stage::Members, Stage::FirstBlock] {
             self.stage(stage).await?;
         }
         Ok(())
@@ -209,7 +246,6 @@ impl<'a> Starting<'a> {
     async fn failure(&self, words: &Words, within: String, answers: Vec<Result<(), NotReady>>) -> Failure {
         let mut failure = Failure::new(FailureClass::Infrastructure, "ready")
             .expected(format!("every node {}{within}", words.what))
-            .because(words.because)
             .try_next(words.try_next);
         let answers = answers.into_iter().map(Some).chain(std::iter::repeat_with(|| None));
         let mut behind = Vec::new();
@@ -225,6 +261,7 @@ impl<'a> Starting<'a> {
             }
             failure = failure.seen(format!("{name}: {seen}"));
         }
+        failure = failure.because(format!("{}: {}", behind.join(", "), words.because));
         for node in behind {
             failure = with_log(self.cluster, node, failure).await;
         }
@@ -243,6 +280,9 @@ async fn first_exit(cluster: &dyn DynCluster) -> Failure {
             }
         };
         version = states.version;
+        if let Some(how) = states.broken {
+            return Failure::new(FailureClass::Infrastructure, "ready").seen(how);
+        }
         let ended = states.nodes.iter().find_map(|node| match &node.status {
             NodeStatus::Exited(how) => Some((&node.name, how)),
             _ => None,

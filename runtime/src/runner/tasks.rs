@@ -48,10 +48,9 @@ impl<T: Send + 'static> Tasks<T> {
         self.tasks.iter().any(|task| matches!(task.outcome, Some(Err(_))))
     }
 
-    /// Whether all of these came to a good end.
-    pub(super) fn have_succeeded(&self, names: &[String]) -> bool {
-        let succeeded = |task: &Task<T>| matches!(task.outcome, Some(Ok(_)));
-        self.tasks.iter().filter(|task| names.contains(&task.name)).all(succeeded)
+    /// Whether the one of this name came to a good end.
+    pub(super) fn has_succeeded(&self, name: &str) -> bool {
+        self.tasks.iter().any(|task| task.name == name && matches!(task.outcome, Some(Ok(_))))
     }
 
     pub(super) async fn join_next(&mut self) {

@@ -9,15 +9,18 @@
 use crate::context::RunContext;
 use crate::expectation::{AnyExpectation, TransactionInclusion};
 use crate::failure::{Failure, Problem};
+use crate::replay::Recording;
 use crate::scenario::Outline;
 
+use super::pace::Pace;
 use super::{Counters, Workload};
 
 mod log;
+mod recalled;
 mod schedule;
 mod submitter;
 pub use log::{Entries, Fate, Summary, TransactionLog};
-pub use schedule::{Due, Schedule, Scheduled};
+pub use schedule::{Schedule, Scheduled};
 use submitter::Submitter;
 
 /// Submits signed transfers at a rate per block.
@@ -72,6 +75,13 @@ impl Workload for Transactions {
 
     fn problems(&self, outline: &Outline<'_>) -> Vec<Problem> {
         let mut problems = Vec::new();
+        if !outline.has_wallet {
+            problems.push(Problem::new(
+                "transactions",
+                "the node program has no wallet, so that none can be made",
+                "implement `NodeProgram::wallet`",
+            ));
+        }
         if self.rate == 0 {
             problems.push(Problem::new(
                 "transactions.rate",
@@ -105,18 +115,16 @@ impl Workload for Transactions {
     async fn run(&self, cx: &RunContext) -> Result<Counters, Failure> {
         let users = self.users_of(cx.wallets());
         let schedule = Schedule::new(cx.run_seed(), &self.demand(cx, users));
-        Submitter::new(cx, users)?.run(&schedule).await
+        Submitter::new(cx, users).await?.run(&schedule).await
+    }
+
+    async fn recall(&self, cx: &RunContext, recording: &Recording) -> Result<(), String> {
+        recalled::recall(cx, recording).await
     }
 }
 
 impl Transactions {
     fn demand(&self, cx: &RunContext, users: usize) -> schedule::Demand {
-        schedule::Demand {
-            window: cx.window(),
-            expected_blocks: cx.expected_blocks(),
-            rate: self.rate,
-            users,
-            nodes: cx.node_clients().all().len(),
-        }
+        schedule::Demand { pace: Pace::of(cx, self.rate), users, nodes: cx.node_clients().all().len() }
     }
 }

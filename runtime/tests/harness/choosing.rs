@@ -12,6 +12,8 @@ pub(crate) const CHECKS: &[Check] = &[
     ("nothing_chosen_is_no_failure", nothing_chosen_is_no_failure),
     ("tags_choose", tags_choose),
     ("tags_are_listed", tags_are_listed),
+    ("codes_of_failures_are_explained", codes_are_explained),
+    ("sweeping_tells_of_every_backend", sweeping_tells_of_every_backend),
     ("a_library_whose_scenarios_are_missing_is_told", a_missing_library_is_told),
     ("a_bad_setting_is_told_before_anything_runs", a_bad_setting_is_told),
     ("bad_arguments_are_refused_as_by_libtest", bad_arguments_are_refused),
@@ -21,14 +23,22 @@ const IGNORED: &str = "\
 k8s::scenarios::chains::are_elsewhere: test
 local::scenarios::chains::are_disturbed: test
 local::scenarios::chains::are_ignored: test
+own::scenarios::chains::own_ones_halt: test
 scenarios::plain::ignored: test
 ";
 
 fn a_list_is_sorted_and_complete() -> Result<(), Failed> {
     let expected = "\
+compose::scenarios::bodies::hand_on_as_text: test
+compose::scenarios::bodies::hand_on_in_a_box: test
+compose::scenarios::bodies::hand_on_with_context: test
 compose::scenarios::bodies::swallow: test
 compose::scenarios::chains::stand_still: test
 k8s::scenarios::chains::are_elsewhere: test
+local::scenarios::accounts::do_not_suffice: test
+local::scenarios::accounts::drawn_by_one: test
+local::scenarios::accounts::drawn_by_two: test
+local::scenarios::accounts::drawn_in_vain: test
 local::scenarios::bodies::block_their_thread: test
 local::scenarios::bodies::cannot_control_what_they_do_not_declare: test
 local::scenarios::bodies::control_what_they_declare: test
@@ -41,6 +51,9 @@ local::scenarios::bodies::panic: test
 local::scenarios::bodies::pass_though_they_should_fail: test
 local::scenarios::bodies::prove_nothing: test
 local::scenarios::bodies::take_too_long: test
+local::scenarios::bodies::tell_secrets: test
+local::scenarios::bounds::ask_a_node: test
+local::scenarios::bounds::change: test
 local::scenarios::chains::are_disturbed: test
 local::scenarios::chains::are_ignored: test
 local::scenarios::chains::end_when_satisfied: test
@@ -48,7 +61,12 @@ local::scenarios::chains::grow: test
 local::scenarios::chains::grow_in_sizes::v2e0: test
 local::scenarios::chains::grow_in_sizes::v3e0: test
 local::scenarios::endless::window: test
+local::scenarios::leases::begin_anew_first: test
+local::scenarios::leases::begin_anew_second: test
+local::scenarios::leases::begin_anew_third: test
+own::scenarios::chains::bear_chaos: test
 own::scenarios::chains::own_ones_grow: test
+own::scenarios::chains::own_ones_halt: test
 stubborn::scenarios::endless::teardown: test
 scenarios::plain::awaits: test
 scenarios::plain::counts: test
@@ -101,7 +119,7 @@ fn exact_takes_full_and_base_names() -> Result<(), Failed> {
 }
 
 fn nothing_chosen_is_no_failure() -> Result<(), Failed> {
-    demand(&["no_such_case"], 0, &["0 passed; 0 failed; 0 ignored", "28 filtered out"])
+    demand(&["no_such_case"], 0, &["0 passed; 0 failed; 0 ignored", "43 filtered out"])
 }
 
 fn tags_choose() -> Result<(), Failed> {
@@ -113,6 +131,18 @@ fn tags_choose() -> Result<(), Failed> {
 
 fn tags_are_listed() -> Result<(), Failed> {
     same(stdout(&["--list-tags"]), "quick: 1 cases\nsmoke: 3 cases\n".to_owned())
+}
+
+fn codes_are_explained() -> Result<(), Failed> {
+    demand(&["--explain", "p02"], 0, &["P02: ConsensusLiveness", "- Remedy: "])?;
+    let output = inner(&["--explain", "P99"], &[]);
+    same(output.status.code(), Some(101))?;
+    has(&text(&output.stderr), &["no failure has the code `P99`; there are P00, P01", "I09"])
+}
+
+fn sweeping_tells_of_every_backend() -> Result<(), Failed> {
+    let told = "local: nothing to remove\ncompose: nothing to remove\nk8s: not swept: there is no cluster; start one\n";
+    same(stdout(&["--sweep"]), told.to_owned())
 }
 
 fn a_missing_library_is_told() -> Result<(), Failed> {
@@ -147,6 +177,10 @@ fn bad_arguments_are_refused() -> Result<(), Failed> {
         let output = inner(args, &[]);
         same(output.status.code(), Some(101))?;
         same(text(&output.stderr), why.to_owned())?;
+    }
+    for arg in ["--no-capture=1", "--fail-fast=1", "--no-such-option"] {
+        let output = inner(&[arg, "--list"], &[]);
+        same((output.status.success(), text(&output.stdout)), (false, String::new()))?;
     }
     Ok(())
 }

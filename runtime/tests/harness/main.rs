@@ -2,6 +2,7 @@
 //! compares what that one prints.
 
 mod choosing;
+mod pages;
 mod running;
 mod scenarios;
 mod signals;
@@ -32,8 +33,9 @@ fn main() -> ExitCode {
 }
 
 fn check() -> ExitCode {
-    let checks = [choosing::CHECKS, running::CHECKS, signals::CHECKS].concat();
-    let trials = checks.into_iter().map(|(name, check)| Trial::test(name, check)).collect();
+    let checks = [choosing::CHECKS, pages::CHECKS, running::CHECKS, signals::CHECKS].concat();
+    let mut trials: Vec<_> = checks.into_iter().map(|(name, check)| Trial::test(name, check)).collect();
+    trials.push(pages::in_a_browser());
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
@@ -41,7 +43,14 @@ fn check() -> ExitCode {
 fn command(args: &[&str], env: &[(&str, &str)]) -> Command {
     let program = std::env::current_exe().expect("a program knows its path");
     let mut command = Command::new(program);
-    for foreign in ["NEXTEST_RUN_ID", "SCENARIO_TAGS", "SCENARIO_REQUIRE", "RUST_LOG", "RUST_BACKTRACE"] {
+    for foreign in [
+        "NEXTEST_RUN_ID",
+        "GITHUB_ACTIONS",
+        "SCENARIO_TAGS",
+        "SCENARIO_REQUIRE",
+        "RUST_LOG",
+        "RUST_BACKTRACE",
+    ] {
         command.env_remove(foreign);
     }
     command.args(args).envs(env.iter().copied()).stdin(Stdio::null());

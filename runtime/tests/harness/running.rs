@@ -1,5 +1,7 @@
 //! What becomes of cases that run.
 
+use std::path::Path;
+
 use libtest_mimic::Failed;
 
 use super::{Check, demand, has, has_not, inner, same, text};
@@ -9,6 +11,7 @@ pub(crate) const CHECKS: &[Check] = &[
     ("a_panic_fails_its_case_alone", a_panic_fails_its_case_alone),
     ("a_body_that_proves_nothing_fails", a_body_that_proves_nothing_fails),
     ("a_swallowed_drive_fails_all_the_same", a_swallowed_drive_fails_all_the_same),
+    ("a_failed_drive_is_told_once", a_failed_drive_is_told_once),
     ("should_fail_wants_its_text", should_fail_wants_its_text),
     ("a_timeout_ends_a_body_that_awaits", a_timeout_ends_a_body_that_awaits),
     ("a_timeout_ends_a_body_that_blocks", a_timeout_ends_a_body_that_blocks),
@@ -20,11 +23,18 @@ pub(crate) const CHECKS: &[Check] = &[
     ("nodes_are_controlled_where_that_is_declared", nodes_are_controlled_where_declared),
     ("a_satisfied_run_ends", a_satisfied_run_ends),
     ("a_backend_of_ones_own_runs", a_backend_of_ones_own_runs),
+    ("backends_of_one_name_are_told_apart", backends_of_one_name_are_told_apart),
     ("each_phase_is_a_line", each_phase_is_a_line),
+    ("endpoints_are_printed_on_demand", endpoints_are_printed_on_demand),
     ("json_is_json", json_is_json),
     ("plain_tests_run_beside_scenarios", plain_tests_run),
     ("a_shuffle_repeats_by_its_seed", a_shuffle_repeats_by_its_seed),
+    ("a_fault_plan_is_repeated_from_a_report", a_fault_plan_is_repeated_from_a_report),
     ("fail_fast_ignores_the_rest", fail_fast_ignores_the_rest),
+    ("accounts_that_others_drew_fail_no_case", accounts_that_others_drew_fail_no_case),
+    ("a_failure_is_tried_alone_unless_that_is_off", a_failure_is_tried_alone),
+    ("a_lease_begins_anew_on_a_cluster_that_was_used", a_lease_begins_anew),
+    ("clusters_are_counted_at_the_end", clusters_are_counted_at_the_end),
     ("nextest_finds_the_failure_on_stderr", nextest_finds_the_failure_on_stderr),
 ];
 
@@ -56,7 +66,12 @@ fn a_panic_fails_its_case_alone() -> Result<(), Failed> {
             "look at: runtime/tests/harness/scenarios.rs:",
             "3 passed; 1 failed",
         ],
-    )
+    )?;
+    let output = inner(&["bodies::panic"], &[("RUST_BACKTRACE", "1")]);
+    let printed = text(&output.stdout);
+    has(&printed, &["scenarios.rs:", "1 failed"])?;
+    has_not(&printed, "proves nothing")?;
+    has_not(&printed, "rust_begin_unwind")
 }
 
 fn a_body_that_proves_nothing_fails() -> Result<(), Failed> {
@@ -65,6 +80,14 @@ fn a_body_that_proves_nothing_fails() -> Result<(), Failed> {
 
 fn a_swallowed_drive_fails_all_the_same() -> Result<(), Failed> {
     demand(&["swallow"], 101, &["ConsensusLiveness failed (product)"])
+}
+
+fn a_failed_drive_is_told_once() -> Result<(), Failed> {
+    let output = inner(&["hand_on"], &[]);
+    let printed = text(&output.stdout);
+    same(printed.matches("ConsensusLiveness failed (product)\n  expected").count(), 3)?;
+    has(&printed, &["3 failed"])?;
+    has_not(&printed, "body failed")
 }
 
 fn should_fail_wants_its_text() -> Result<(), Failed> {
@@ -150,7 +173,11 @@ fn nodes_are_controlled_where_declared() -> Result<(), Failed> {
     demand(
         &["control_what"],
         101,
-        &["does not declare that it controls nodes: write `#[scenario(node_control)]`", "1 passed; 1 failed"],
+        &[
+            "a scenario that declares that it controls nodes",
+            "write `#[scenario(node_control)]`",
+            "1 passed; 1 failed",
+        ],
     )
 }
 
@@ -164,18 +191,16 @@ fn a_backend_of_ones_own_runs() -> Result<(), Failed> {
     demand(&["--exact", "own::scenarios::chains::own_ones_grow"], 0, &["1 passed"])
 }
 
+fn backends_of_one_name_are_told_apart() -> Result<(), Failed> {
+    let args = ["--include-ignored", "own::scenarios::chains::own_ones"];
+    demand(&args, 101, &["own_ones_halt ... FAILED", "1 passed; 1 failed"])
+}
+
 fn each_phase_is_a_line() -> Result<(), Failed> {
     let output = inner(&["--exact", "local::scenarios::chains::grow"], &[]);
     let said = text(&output.stderr);
-    let phases = [
-        "waiting for room",
-        "deploying",
-        "ready after",
-        "driving for 2s",
-        "judging",
-        "tearing down",
-        "passed",
-    ];
+    let phases =
+        ["deploying", "ready after", "driving for 2s", "judging", "giving the cluster back", "passed"];
     let mut lines = said.lines();
     for phase in phases {
         let line = format!("local::scenarios::chains::grow: {phase}");
@@ -184,6 +209,18 @@ fn each_phase_is_a_line() -> Result<(), Failed> {
         }
     }
     has_not(&text(&output.stdout), "deploying")
+}
+
+fn endpoints_are_printed_on_demand() -> Result<(), Failed> {
+    let printed = |setting| {
+        let case = ["--exact", "local::scenarios::chains::grow_in_sizes::v2e0"];
+        text(&inner(&case, &[("TESTNET_PRINT_ENDPOINTS", setting)]).stdout)
+    };
+    has(
+        &printed("1"),
+        &["TESTNET_ENDPOINTS validator-0=http://", "\nTESTNET_ENDPOINTS validator-1=http://"],
+    )?;
+    has_not(&printed("off"), "TESTNET_ENDPOINTS")
 }
 
 fn json_is_json() -> Result<(), Failed> {
@@ -195,14 +232,15 @@ fn json_is_json() -> Result<(), Failed> {
 }
 
 fn plain_tests_run() -> Result<(), Failed> {
-    demand(&["plain::"], 101, &["2 passed; 1 failed; 1 ignored", "an error: \"nothing is right\""])
+    demand(&["plain::"], 101, &["2 passed; 1 failed; 1 ignored", "an error: nothing is right"])
 }
 
 fn a_shuffle_repeats_by_its_seed() -> Result<(), Failed> {
     let order = |seed: &str| {
         let output = inner(&["plain::", "--test-threads", "1", "--shuffle-seed", seed], &[]);
         let lines = text(&output.stdout);
-        lines.lines().filter(|line| line.starts_with("test ")).map(str::to_owned).collect::<Vec<_>>()
+        let is_case = |line: &&str| line.starts_with("test ") && !line.starts_with("test result");
+        lines.lines().filter(is_case).map(str::to_owned).collect::<Vec<_>>()
     };
     same(order("1"), order("1"))?;
     let orders: Vec<_> = ["1", "2", "3", "4", "5"].map(order).into();
@@ -221,7 +259,79 @@ fn fail_fast_ignores_the_rest() -> Result<(), Failed> {
     )
 }
 
+fn accounts_that_others_drew_fail_no_case() -> Result<(), Failed> {
+    let output = inner(&["drawn_by", "--test-threads", "1"], &[("SCENARIO_ISOLATE", "0")]);
+    let said = text(&output.stderr);
+    has(&text(&output.stdout), &["2 passed"])?;
+    has(&said, &["by_two: others drew the accounts that it needs; once more, on a cluster of its own"])?;
+    has_not(&said, "by_one: others drew")?;
+    // What fails for a cause of its own is no other's doing.
+    let output = inner(&["by_one", "in_vain", "--test-threads", "1"], &[("SCENARIO_ISOLATE", "0")]);
+    has(&text(&output.stdout), &["1 passed; 1 failed", "a cause of its own, lacked: true"])?;
+    has_not(&text(&output.stderr), "others drew")?;
+    // No cluster has so many.
+    demand(&["do_not_suffice"], 101, &["accounts failed (test)", "`wallets(1001)` or more"])
+}
+
+fn a_failure_is_tried_alone() -> Result<(), Failed> {
+    let printed = |isolate: &str| {
+        let args = ["leave_a_panic_behind", "log_and_fail", "--test-threads", "1"];
+        text(&inner(&args, &[("SCENARIO_ISOLATE", isolate)]).stdout)
+    };
+    let users = "its cluster was also used by local::scenarios::bodies::leave_a_panic_behind";
+    let (on, off) = (printed("1"), printed("0"));
+    has(&on, &["1 passed; 1 failed", "fails alone, too, with body (test): "])?;
+    has_not(&on, users)?;
+    has(&off, &["1 passed; 1 failed", users])?;
+    has_not(&off, "fails alone")
+}
+
+fn a_lease_begins_anew() -> Result<(), Failed> {
+    let output = inner(&["begin_anew", "--test-threads", "1"], &[]);
+    let printed = text(&output.stdout);
+    has(&printed, &["lease 0 has", "lease 1 has", "lease 2 has", "3 passed"])?;
+    has(&text(&output.stderr), &["clusters: 1 made for 3 leases of 1 keys"])
+}
+
+fn clusters_are_counted_at_the_end() -> Result<(), Failed> {
+    let output = inner(&["chains::grow", "--test-threads", "2"], &[]);
+    let said = text(&output.stderr);
+    // Those of one, two and three nodes.
+    has(&said, &["clusters: 3 made for 3 leases of 3 keys: 3 first of its key"])?;
+    has_not(&text(&inner(&["no_such_case"], &[]).stderr), "clusters: ")
+}
+
+fn a_fault_plan_is_repeated_from_a_report() -> Result<(), Failed> {
+    let case = ["--exact", "own::scenarios::chains::bear_chaos"];
+    let run = |name: &str, seed: &str, more: &[&str]| {
+        let invocation = format!("harness-test-{name}-{}", std::process::id());
+        let env = [("NEXTEST_RUN_ID", invocation.as_str()), ("SCENARIO_SEED", seed)];
+        let output = inner(&[&case, more].concat(), &env);
+        has(&text(&output.stdout), &["1 passed"])?;
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().ok_or("it is in the target folder")?;
+        let folder = target.join("scenario").join(invocation).join("own.scenarios.chains.bear_chaos/1");
+        let report = folder.join("report.json");
+        let read: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&report)?)?;
+        let plan = read["drives"][0]["sections"]["faults"].to_string();
+        Ok::<_, Failed>((report.display().to_string(), plan))
+    };
+    let (report, plan) = run("first", "1", &[])?;
+    has(&plan, &[r#""fault":{"restart":"validator-"#, r#""fault":{"isolate":"validator-3"}"#])?;
+    same(run("same", "1", &[])?.1, plan.clone())?;
+    let other = run("other", "2", &[])?.1;
+    demand_other(&other, &plan)?;
+    same(run("repeated", "2", &["--fault-plan", &report])?.1, plan)
+}
+
+fn demand_other(seen: &str, than: &str) -> Result<(), Failed> {
+    if seen == than { Err(format!("another seed does the same: {seen}").into()) } else { Ok(()) }
+}
+
 fn nextest_finds_the_failure_on_stderr() -> Result<(), Failed> {
     let output = inner(&["prove_nothing"], &[("NEXTEST_RUN_ID", "harness-test")]);
-    has(&text(&output.stderr), &["\nError: body failed (test)\n"])
+    has(&text(&output.stderr), &["\nError: body failed (test)\n", "such a scenario proves nothing"])?;
+    has(&text(&output.stdout), &["body failed (test)"])?;
+    has_not(&text(&output.stdout), "such a scenario proves nothing")?;
+    let output = inner(&["plain::fails"], &[("NEXTEST_RUN_ID", "harness-test")]);
+    has(&text(&output.stderr), &["Error: an error: nothing is right\n"])
 }

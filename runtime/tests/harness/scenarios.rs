@@ -1,21 +1,26 @@
 //! What the inner program runs: scenarios on a fake cluster, each for one promise of the harness.
 
-use std::sync::mpsc;
+use std::sync::{Mutex, mpsc};
+use std::time::Duration;
 
+use anyhow::Context;
 use logos_scenario_runtime::context::RunContext;
 use logos_scenario_runtime::deployer::{
     ClusterDescription, ClusterError, DeployError, Log, LogPart, NodeAction, Placement, States, Unavailable,
 };
 use logos_scenario_runtime::fake::{FakeCluster, FakeDeployer, Fault};
-use logos_scenario_runtime::node::Transport;
+use logos_scenario_runtime::node::{ChannelId, Transport};
 use logos_scenario_runtime::plan::Plan;
 use logos_scenario_runtime::prelude::*;
-use logos_scenario_runtime::{Backend, Capabilities, Cluster, Failure};
+use logos_scenario_runtime::topology::TopologyBuilder;
+use logos_scenario_runtime::{Backend, BlockInterval, Capabilities, Cluster, Event, Failure, RunFailed};
 
-/// The backends of the inner program: `compose` has a node that stands still, and `k8s` is not here.
+/// The backends of the inner program: `local` disturbs no links, `compose` has a node that stands still, and `k8s` is
+/// not here.
 pub(crate) fn backends() -> Vec<Backend> {
     let faulty = FakeDeployer::default().named("compose").with_fault("validator-0", 5, Fault::Idle);
-    let local = FakeDeployer::default().named("local");
+    let few = Capabilities { node_control: true, ..Capabilities::default() };
+    let local = FakeDeployer::default().named("local").with_capabilities(few);
     vec![Backend::new(local), Backend::new(faulty), Backend::new(Absent)]
 }
 
@@ -42,11 +47,24 @@ mod chains {
         are_ignored() |run| { run.expect_consensus_liveness(); };
         are_elsewhere(backend = "k8s") |run| { run.expect_consensus_liveness(); };
         are_disturbed(faults) |run| { run.expect_consensus_liveness(); };
+        bear_chaos(backend = own, validators = 4, layout = "full", security_param = 100, node_control, faults) |run| {
+            let ms = Duration::from_millis;
+            run.chaos_with(|chaos| {
+                let restarts = chaos.restart().min_delay(ms(200)).max_delay(ms(400)).target_cooldown(ms(400));
+                restarts.apply().isolate("validator-3").at_height(3).heal_after_blocks(5)
+            });
+        };
         own_ones_grow(backend = own) |run| { run.expect_consensus_liveness(); };
+        #[ignore = "for the test of backends that have one name"]
+        own_ones_halt(backend = of_that_name) |run| { run.expect_consensus_liveness(); };
     }
 
     fn own() -> FakeDeployer {
         FakeDeployer::default().named("own")
+    }
+
+    fn of_that_name() -> FakeDeployer {
+        own().with_fault("validator-0", 2, Fault::Idle)
     }
 
     #[scenario(crate = logos_scenario_runtime, slot = "50ms", duration = "10m", until = "satisfied")]
@@ -76,6 +94,106 @@ mod chains {
     }
 }
 
+mod bounds {
+    use super::*;
+
+    quick! {
+        change(validators = 2) |run| {
+            run.with_expectation(BlockInterval::default().p50_at_most(bound()))
+                .expect_consensus_liveness()
+                .transactions_with(|txs| txs.rate(1).users(5));
+        };
+    }
+
+    /// Another one today than when the run was.
+    #[expect(clippy::disallowed_methods, reason = "it is no setting of the framework's")]
+    fn bound() -> Duration {
+        std::env::var("BOUND")
+            .map_or(Duration::MAX, |bound| bound.parse().map(Duration::from_secs).unwrap_or_default())
+    }
+
+    #[scenario(crate = logos_scenario_runtime, slot = "50ms", duration = "2s")]
+    async fn ask_a_node(run: &mut Run) -> Result {
+        run.node("validator-0")?.consensus_info().await?;
+        run.expect_consensus_liveness();
+        run.drive().await
+    }
+}
+
+mod accounts {
+    use super::*;
+
+    async fn draw(run: &mut Run, count: usize) -> Result {
+        let drawn = run.context().accounts().draw(count).await.map_err(RunFailed::from)?;
+        anyhow::ensure!(drawn.len() == count, "{} accounts", drawn.len());
+        Ok(())
+    }
+
+    #[scenario(crate = logos_scenario_runtime, slot = "50ms")]
+    async fn drawn_by_one(run: &mut Run) -> Result {
+        draw(run, 850).await
+    }
+
+    #[scenario(crate = logos_scenario_runtime, slot = "50ms")]
+    async fn drawn_by_two(run: &mut Run) -> Result {
+        draw(run, 100).await?;
+        draw(run, 900).await
+    }
+
+    #[scenario(crate = logos_scenario_runtime, slot = "50ms")]
+    async fn drawn_in_vain(run: &mut Run) -> Result {
+        let lacked = draw(run, 900).await.is_err();
+        anyhow::bail!("a cause of its own, lacked: {lacked}")
+    }
+
+    #[scenario(crate = logos_scenario_runtime, slot = "50ms")]
+    async fn do_not_suffice(run: &mut Run) -> Result {
+        draw(run, 100).await?;
+        draw(run, 901).await
+    }
+}
+
+mod leases {
+    use super::*;
+
+    /// Height of the chain when the last lease ended; names of channels that were had.
+    static BEFORE: Mutex<(u64, Vec<ChannelId>)> = Mutex::new((0, Vec::new()));
+
+    async fn begins_anew(run: &mut Run) -> Result {
+        let before = BEFORE.lock().expect("nobody panics").clone();
+        let lease = run.context().lease();
+        let channels: Vec<_> = (0..3).map(|index| run.context().channel(index)).collect();
+        anyhow::ensure!(
+            channels.iter().all(|channel| !before.1.contains(channel)),
+            "a channel was had before"
+        );
+        run.expect_consensus_liveness();
+        run.drive().await?;
+        let mut replay = run.feed().replay();
+        let heights = std::iter::from_fn(|| replay.try_next()).filter_map(|event| match event {
+            Event::Block(block) => Some(block.height),
+            _ => None,
+        });
+        let first = heights.min().context("no block is replayed")?;
+        anyhow::ensure!(first > before.0, "block {first} was there before lease {lease}");
+        let now = (run.feed().best_height(), [before.1, channels].concat());
+        *BEFORE.lock().expect("nobody panics") = now;
+        println!("lease {lease} has blocks from {first} on");
+        Ok(())
+    }
+
+    macro_rules! leases {
+        ($($name:ident)*) => {$(
+            #[scenario(crate = logos_scenario_runtime, validators = 2, slot = "50ms", duration = "2s")]
+            async fn $name(run: &mut Run) -> Result {
+                begins_anew(run).await
+            }
+        )*};
+    }
+
+    leases! { begin_anew_first begin_anew_second begin_anew_third }
+}
+
 mod bodies {
     use super::*;
 
@@ -96,11 +214,42 @@ mod bodies {
         let _ = run.drive().await;
     }
 
+    #[scenario(crate = logos_scenario_runtime, slot = "50ms", duration = "2s", backend = "compose")]
+    async fn hand_on_with_context(run: &mut Run) -> Result {
+        run.expect_consensus_liveness();
+        run.drive().await.context("driving")
+    }
+
+    #[scenario(crate = logos_scenario_runtime, slot = "50ms", duration = "2s", backend = "compose")]
+    async fn hand_on_in_a_box(run: &mut Run) -> std::result::Result<(), Box<dyn std::error::Error>> {
+        run.expect_consensus_liveness();
+        Ok(run.drive().await?)
+    }
+
+    #[scenario(crate = logos_scenario_runtime, slot = "50ms", duration = "2s", backend = "compose")]
+    async fn hand_on_as_text(run: &mut Run) -> std::result::Result<(), String> {
+        run.expect_consensus_liveness();
+        run.drive().await.map_err(|error| format!("driving: {error}"))
+    }
+
     #[scenario(crate = logos_scenario_runtime, slot = "50ms", timeout = "300ms")]
     async fn block_their_thread(run: &mut Run) {
         run.feed();
         let (_kept, never) = mpsc::channel::<()>();
         let _ = never.recv();
+    }
+
+    #[scenario(crate = logos_scenario_runtime, slot = "50ms", duration = "2s", topology = with_a_token)]
+    async fn tell_secrets(run: &mut Run) -> Result {
+        tracing::info!("at http://me:hunter2@host/");
+        run.context().record("asked", &["Authorization: Basic hunter2"]);
+        run.expect_consensus_liveness();
+        run.drive().await?;
+        anyhow::bail!("token=hunter2 is refused by http://me:hunter2@host/")
+    }
+
+    fn with_a_token(topology: TopologyBuilder) -> TopologyBuilder {
+        topology.with_node("validator-0", |node| node.env("API_TOKEN", "hunter2"))
     }
 
     #[scenario(crate = logos_scenario_runtime, slot = "50ms")]
@@ -216,8 +365,8 @@ impl Deployer for Stubborn {
         "stubborn"
     }
 
-    fn capabilities(&self) -> Capabilities {
-        Capabilities::default()
+    fn in_memory(&self) -> bool {
+        true
     }
 
     async fn available(&self) -> std::result::Result<(), Unavailable> {

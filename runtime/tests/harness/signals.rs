@@ -58,18 +58,18 @@ fn interrupted(signal: Signal) -> Result<(), Failed> {
     let mut running = Running::begin("local::scenarios::endless::window");
     running.reach("driving for 10m")?;
     running.signal(signal)?;
-    running.reach("interrupted: tearing clusters down")?;
-    running.reach("tearing down")?;
+    running.reach("interrupted: giving clusters back")?;
+    running.reach("giving the cluster back")?;
     let (code, printed) = running.end()?;
     same(code, Some(101))?;
-    has(&printed, &["interrupt failed (test)", "the cluster was torn down", "1 failed"])
+    has(&printed, &["interrupt failed (test)", "the cluster was given back", "1 failed"])
 }
 
 fn a_second_interrupt_ends_at_once() -> Result<(), Failed> {
     let mut running = Running::begin("stubborn::scenarios::endless::teardown");
     running.reach("driving for 10m")?;
     running.signal(Signal::INT)?;
-    running.reach("stubborn::scenarios::endless::teardown: tearing down")?;
+    running.reach("stubborn::scenarios::endless::teardown: giving the cluster back")?;
     running.signal(Signal::INT)?;
     same(running.end()?.0, Some(130))
 }

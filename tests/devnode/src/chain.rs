@@ -4,9 +4,13 @@
 //!   every node, whatever came first.
 //! - A block `k` blocks below the tip is final: the *LIB*. What forks off below it is refused, however long it is.
 //! - A block is judged in full before it is added: signature, lottery, slot, root and every transaction.
+//! - A block that tells of data is not followed before the data is known to be available, unless so many others
+//!   were built on it that the network must have found it so: data of old blocks need not be there any more.
 
+mod choice;
 mod lottery;
 mod verify;
+mod walk;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -22,6 +26,10 @@ use crate::wire::{
 pub use lottery::Lottery;
 pub use verify::{Invalid, MAX_BLOCK_WEIGHT, MAX_TRANSACTIONS};
 
+/// On how many blocks' word a block is followed whose data this node has not found available. A node that could
+/// not sample lags behind by as much, and no more.
+pub const DEEP: u64 = 2;
+
 /// The block tree of one node.
 pub struct Chain {
     lottery: Lottery,
@@ -32,6 +40,8 @@ pub struct Chain {
     lib: u64,
     /// Blocks that are neither final nor known to be abandoned for good.
     open: HashSet<HeaderId>,
+    /// Open blocks whose data is not known to be available.
+    unsampled: HashSet<HeaderId>,
     /// Transactions of the followed chain, and their blocks.
     included: HashMap<TransactionId, HeaderId>,
     /// Which block a leader made in a slot, as long as it is open.
@@ -103,6 +113,7 @@ impl Chain {
             main: vec![id],
             lib: 0,
             open: HashSet::new(),
+            unsampled: HashSet::new(),
             included: HashMap::new(),
             led: HashMap::new(),
         }
@@ -174,58 +185,6 @@ impl Chain {
         self.included.get(transaction).copied()
     }
 
-    /// Ids from `from` down to `to` or to genesis, newest first, both ends included, at most `limit`.
-    #[must_use]
-    pub fn headers(&self, from: HeaderId, to: HeaderId, limit: usize) -> Vec<HeaderId> {
-        let mut ids = Vec::new();
-        let mut next = Some(from);
-        while let Some(id) = next.filter(|_| ids.len() < limit) {
-            let Some(entry) = self.blocks.get(&id) else { break };
-            ids.push(id);
-            next = (id != to).then_some(entry.parent);
-        }
-        ids
-    }
-
-    /// Ids by which another node finds the newest block that both have: the tip, then ever wider apart to genesis.
-    #[must_use]
-    pub fn locator(&self) -> Vec<HeaderId> {
-        let mut ids = Vec::new();
-        let (mut height, mut step) = (self.height(), 1);
-        while height > 0 {
-            ids.push(self.main[self.at(height)]);
-            if ids.len() > 8 {
-                step *= 2;
-            }
-            height = height.saturating_sub(step);
-        }
-        ids.push(self.genesis());
-        ids
-    }
-
-    /// The ids that lead from the newest block of `locator` that is known here up to `target`, lowest first. An
-    /// unknown target is the tip.
-    #[must_use]
-    pub fn path(&self, locator: &[HeaderId], target: Option<HeaderId>, limit: usize) -> Vec<HeaderId> {
-        let known: HashSet<_> = locator.iter().collect();
-        let mut at = target.filter(|target| self.contains(target)).unwrap_or_else(|| self.tip());
-        let mut branch = Vec::new();
-        while !known.contains(&at) && !self.follows(&at) {
-            branch.push(at);
-            at = self.blocks[&at].parent;
-        }
-        let mut path = Vec::new();
-        if !known.contains(&at) {
-            let top = self.blocks[&at].height;
-            let common = locator.iter().filter(|id| self.follows(id)).map(|id| self.blocks[id].height);
-            let common = common.filter(|height| *height <= top).max().unwrap_or(0);
-            path.extend(self.main[self.at(common) + 1..=self.at(top)].iter().take(limit));
-        }
-        path.extend(branch.into_iter().rev());
-        path.truncate(limit);
-        path
-    }
-
     /// Makes the block of a slot on the tip, where the key wins the slot and the tip is older.
     #[must_use]
     pub fn make(&self, key: &SecretKey, slot: u64, transactions: Vec<SignedTransaction>) -> Option<Block> {
@@ -261,10 +220,16 @@ impl Chain {
     ///
     /// Why it is not in the tree; then nothing is changed.
     pub fn add(&mut self, block: Arc<Block>, latest: u64) -> Result<Added, Refused> {
-        self.join(block, |chain, block, id, parent, before| {
-            verify::check(block, id, &chain.lottery, parent.slot, before, latest)?;
-            verify::apply(block, before)
-        })
+        self.judge(block, true, latest)
+    }
+
+    /// The same for a block whose data is not known to be available. [`Chain::sampled`] tells that it is.
+    ///
+    /// # Errors
+    ///
+    /// Why it is not in the tree; then nothing is changed.
+    pub fn add_unsampled(&mut self, block: Arc<Block>, latest: u64) -> Result<Added, Refused> {
+        self.judge(block, false, latest)
     }
 
     /// Adds a block that this node judged before, without its signatures.
@@ -273,12 +238,20 @@ impl Chain {
     ///
     /// Why it is not in the tree; then nothing is changed.
     pub fn restore(&mut self, block: Arc<Block>) -> Result<Added, Refused> {
-        self.join(block, |_, block, _, _, before| verify::apply_again(block, before))
+        self.join(block, true, |_, block, _, _, before| verify::apply_again(block, before))
+    }
+
+    fn judge(&mut self, block: Arc<Block>, is_sampled: bool, latest: u64) -> Result<Added, Refused> {
+        self.join(block, is_sampled, |chain, block, id, parent, before| {
+            verify::check(block, id, &chain.lottery, parent.slot, before, latest)?;
+            verify::apply(block, before)
+        })
     }
 
     fn join(
         &mut self,
         block: Arc<Block>,
+        is_sampled: bool,
         judge: impl FnOnce(&Self, &Block, &HeaderId, &Entry, &Arc<Ledger>) -> Result<Arc<Ledger>, Invalid>,
     ) -> Result<Added, Refused> {
         let id = block.id();
@@ -293,6 +266,9 @@ impl Chain {
         };
         let ledger = judge(self, &block, &id, parent, before)?;
         let height = parent.height + 1;
+        if !is_sampled {
+            self.unsampled.insert(id);
+        }
         Ok(Added::Applied(self.insert(id, block, height, ledger)))
     }
 
@@ -304,71 +280,11 @@ impl Chain {
         self.blocks.insert(id, entry);
         self.open.insert(id);
         let mut applied = Applied { height, equivocation, ..Applied::default() };
-        if height > self.height() || (height == self.height() && id < self.tip()) {
+        if self.is_better(&id) && self.may_follow(&id) {
             self.follow(id, &mut applied);
             self.finalize(&mut applied);
         }
         applied
-    }
-
-    /// Makes the chain that ends in `tip` the followed one.
-    fn follow(&mut self, tip: HeaderId, applied: &mut Applied) {
-        let mut branch = Vec::new();
-        let mut at = tip;
-        while !self.follows(&at) {
-            branch.push(at);
-            at = self.blocks[&at].parent;
-        }
-        let left = self.main.split_off(self.at(self.blocks[&at].height) + 1);
-        branch.reverse();
-        let block = |id: &HeaderId| self.blocks[id].block.clone();
-        applied.abandoned = left.iter().filter_map(block).collect();
-        applied.adopted = branch.iter().filter_map(block).collect();
-        applied.is_tip = true;
-        self.main.extend(branch);
-        for block in &applied.abandoned {
-            block.transactions.iter().for_each(|transaction| {
-                self.included.remove(&transaction.id());
-            });
-        }
-        for block in &applied.adopted {
-            let id = block.id();
-            self.included.extend(block.transactions.iter().map(|transaction| (transaction.id(), id)));
-        }
-    }
-
-    /// Moves the LIB up and forgets what can no longer be followed.
-    fn finalize(&mut self, applied: &mut Applied) {
-        let lib = self.height().saturating_sub(self.security_param);
-        if lib <= self.lib {
-            return;
-        }
-        for height in self.lib..lib {
-            let id = self.main[self.at(height)];
-            self.blocks.get_mut(&id).expect("the followed chain is in the tree").ledger = None;
-            applied.finalized.push((height + 1, self.main[self.at(height + 1)]));
-        }
-        self.lib = lib;
-        let (keep, gone): (Vec<_>, Vec<_>) = self.open.iter().partition(|id| self.is_above_lib(id));
-        self.open = keep.into_iter().collect();
-        for id in gone {
-            if !self.follows(&id) {
-                self.blocks.remove(&id);
-            }
-        }
-        self.led.retain(|_, id| self.open.contains(id));
-    }
-
-    /// Whether the block is an offspring of the LIB.
-    fn is_above_lib(&self, id: &HeaderId) -> bool {
-        let mut id = *id;
-        while self.blocks.get(&id).is_some_and(|entry| entry.height > self.lib) {
-            id = self.blocks[&id].parent;
-            if id == self.lib() {
-                return true;
-            }
-        }
-        false
     }
 
     /// Whether the block is on the followed chain.

@@ -7,7 +7,7 @@ mod settings;
 
 use serde::{Deserialize, Serialize};
 
-pub use settings::{Peer, Problems, Settings};
+pub use settings::{MIN_SLOT, Peer, Problems, Settings};
 
 /// The whole configuration of a node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,7 +35,7 @@ pub struct Config {
     pub genesis: GenesisConfig,
     /// When slot 0 begins, such as `2025-12-01T10:00:00.000Z`.
     pub start_time: String,
-    /// Length of a slot, such as `500ms`.
+    /// Length of a slot, such as `500ms`: at least [`MIN_SLOT`].
     pub slot: String,
     /// The chance that a slot has a leader if all stake takes part: above 0 and at most 1.
     pub active_slot_coeff: f64,
@@ -44,6 +44,9 @@ pub struct Config {
     /// Seeds of the leader notes that this node leads with, each in 64 hex digits. Give each to one node only.
     #[serde(default)]
     pub leader_keys: Vec<String>,
+    /// Who keeps data available.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub data: DataConfig,
     /// How the node sends.
     #[serde(default, skip_serializing_if = "is_default")]
     pub network: NetworkConfig,
@@ -98,6 +101,23 @@ pub struct NoteConfig {
     pub public_key: String,
 }
 
+/// Who keeps data available.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DataConfig {
+    /// Public keys of the identities of the nodes that keep data, each in 64 hex digits. Of each blob the first
+    /// keeps the first share, and so on; all nodes of a chain must name the same.
+    pub members: Vec<String>,
+    /// A share goes when the last irreversible block is so many blocks above the tip that there was when the share
+    /// was stored, or when its blob was last included. 10,000 where it is not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retention: Option<u64>,
+    /// After so long an executor gives up a dispersal that too few members acknowledge, such as `20s`. `60s` where it
+    /// is not given: three times 20 s, after which production gives up as well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub give_up: Option<String>,
+}
+
 /// How a node sends.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -141,6 +161,21 @@ pub struct Faults {
     /// Accepts submitted transactions, whatever they are, and drops them.
     #[serde(skip_serializing_if = "is_default")]
     pub accept_and_drop: bool,
+    /// Keeps shares and answers samples, and gives no share to who reads a blob.
+    #[serde(skip_serializing_if = "is_default")]
+    pub withhold_shares: bool,
+    /// Answers samples, and gives shares with a wrong byte to who reads a blob.
+    #[serde(skip_serializing_if = "is_default")]
+    pub corrupt_shares: bool,
+    /// Forgets its shares of a blob once that is in a block.
+    #[serde(skip_serializing_if = "is_default")]
+    pub lose_blobs: bool,
+    /// Answers no sample, and takes no blob into its blocks.
+    #[serde(skip_serializing_if = "is_default")]
+    pub refuse_sampling: bool,
+    /// Acknowledges data that it is to disperse, and drops it.
+    #[serde(skip_serializing_if = "is_default")]
+    pub drop_dispersals: bool,
     /// Panics once its chain has this height.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub panic_at: Option<u64>,

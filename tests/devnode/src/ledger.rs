@@ -6,7 +6,9 @@
 mod channels;
 mod refusal;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
+
+use rpds::HashTrieMapSync;
 
 use crate::genesis::Genesis;
 use crate::wire::{Digest, Hasher, NoteId, Op, OpProof, Output, PublicKey, SignedTransaction};
@@ -20,10 +22,11 @@ pub const MAX_COUNT: usize = 255;
 /// The longest encoding of a transaction, in bytes.
 pub const MAX_TRANSACTION_LENGTH: usize = 64 * 1024;
 
-/// All unspent notes and all channels after some block.
+/// All unspent notes and all channels after some block. Clones share all that they have in common: there is one for
+/// every block that others may be added to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ledger {
-    notes: HashMap<NoteId, Output>,
+    notes: HashTrieMapSync<NoteId, Output>,
     channels: Channels,
     root: Digest,
 }
@@ -32,7 +35,7 @@ impl Ledger {
     /// The ledger before the first block.
     #[must_use]
     pub fn new(genesis: &Genesis) -> Self {
-        let notes: HashMap<_, _> = genesis.notes().map(|note| (note.id, note.output)).collect();
+        let notes = genesis.notes().map(|note| (note.id, note.output)).collect();
         let mut root = Hasher::new("genesis ledger");
         genesis.notes().for_each(|note| root.raw(&note.id.0));
         Self { notes, channels: Channels::default(), root: Digest(root.finish()) }
@@ -76,9 +79,11 @@ impl Ledger {
         self.channels = self.check(transaction)?;
         let ledger_tx = &transaction.mantle_tx.ledger_tx;
         for input in &ledger_tx.inputs {
-            self.notes.remove(input);
+            self.notes.remove_mut(input);
         }
-        self.notes.extend(ledger_tx.notes().map(|note| (note.id, note.output)));
+        for note in ledger_tx.notes() {
+            self.notes.insert_mut(note.id, note.output);
+        }
         let mut root = Hasher::new("ledger");
         root.raw(&self.root.0);
         root.raw(&transaction.id().0);
@@ -100,7 +105,7 @@ impl Ledger {
         }
         let mut channels = self.channels.clone();
         for (index, op) in transaction.mantle_tx.ops.iter().enumerate() {
-            channels.apply(op).map_err(|rule| Refusal::Operation { index, rule })?;
+            channels.apply(op, transaction).map_err(|rule| Refusal::Operation { index, rule })?;
         }
         Ok(channels)
     }

@@ -2,7 +2,8 @@
 //!
 //! Without features this library holds what a test framework needs to configure such nodes and to talk to them:
 //! [`config`] is the file a node is started with, [`wire`] the JSON it speaks, [`genesis`] and [`wallet`] the
-//! notes there are and the transfers that move them, [`ledger`] the rules by which these are judged.
+//! notes there are and the transfers that move them, [`ledger`] the rules by which these are judged, [`data`] the
+//! shares by which blobs are kept available.
 //! The feature `node` adds the program: [`chain`] decides, and everything below `node` carries.
 //!
 //! ```
@@ -25,6 +26,7 @@
 #[cfg(feature = "node")]
 pub mod chain;
 pub mod config;
+pub mod data;
 pub mod genesis;
 pub mod keys;
 pub mod ledger;
@@ -33,6 +35,8 @@ pub mod mempool;
 #[cfg(feature = "node")]
 mod node;
 pub mod program;
+#[cfg(feature = "node")]
+mod recent;
 pub mod wallet;
 pub mod wire;
 

@@ -5,11 +5,12 @@
 //! pending, then what was *parked*, which is what a peer sent before this node had the block that it builds on.
 //! What is invalid by then is dropped. A transaction is in the pool once, by its id.
 
-use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use crate::chain::{Applied, MAX_BLOCK_WEIGHT, MAX_TRANSACTIONS};
 use crate::ledger::{Ledger, Refusal};
+use crate::recent::Recent;
 use crate::wire::{SignedTransaction, TransactionId};
 
 /// The most pending transactions.
@@ -28,7 +29,7 @@ pub struct Mempool<T> {
     ids: HashSet<TransactionId>,
     weight: usize,
     parked: Vec<Parked<T>>,
-    dropped: VecDeque<TransactionId>,
+    dropped: Recent<TransactionId>,
 }
 
 struct Parked<T> {
@@ -61,7 +62,7 @@ impl<T> Mempool<T> {
             ids: HashSet::new(),
             weight: 0,
             parked: Vec::new(),
-            dropped: VecDeque::new(),
+            dropped: Recent::new(MAX_DROPPED),
         }
     }
 
@@ -95,6 +96,19 @@ impl<T> Mempool<T> {
         self.dropped.contains(id)
     }
 
+    /// Judges a transaction as [`add`](Self::add) does, and leaves it out.
+    ///
+    /// # Errors
+    ///
+    /// Why it could not be pending now.
+    pub fn judge(&self, transaction: &SignedTransaction) -> Result<(), Rejection> {
+        if self.contains(&transaction.id()) {
+            return Err(Rejection::Known);
+        }
+        self.ledger.validate(transaction)?;
+        Ok(Arc::make_mut(&mut self.ledger.clone()).apply(transaction)?)
+    }
+
     /// Judges a transaction in full and adds it.
     ///
     /// # Errors
@@ -116,15 +130,32 @@ impl<T> Mempool<T> {
         }
     }
 
-    /// The transactions of the next block: as many as it may have, from the front.
+    /// The transactions of the next block on the ledger `before`: as many as it may have, from the front. What
+    /// `may` not be taken yet is left out, and so is what builds on it.
     #[must_use]
-    pub fn select(&self) -> Vec<SignedTransaction> {
-        let mut weight = 0;
-        let fits = |transaction: &&Arc<SignedTransaction>| {
+    pub fn select(
+        &self,
+        before: &Arc<Ledger>,
+        may: impl Fn(&SignedTransaction) -> bool,
+    ) -> Vec<SignedTransaction> {
+        let (mut weight, mut selected) = (0, Vec::new());
+        // What is left is valid after what was left out; without that it has to be judged again.
+        let mut again: Option<Arc<Ledger>> = None;
+        for transaction in &self.pending {
+            if !may(transaction) {
+                again.get_or_insert_with(|| after(before, &selected));
+                continue;
+            }
+            if again.as_mut().is_some_and(|ledger| Arc::make_mut(ledger).apply(transaction).is_err()) {
+                continue;
+            }
             weight += transaction.weight();
-            weight <= MAX_BLOCK_WEIGHT
-        };
-        self.pending.iter().take(MAX_TRANSACTIONS).take_while(fits).map(|each| (**each).clone()).collect()
+            if weight > MAX_BLOCK_WEIGHT || selected.len() == MAX_TRANSACTIONS {
+                break;
+            }
+            selected.push((**transaction).clone());
+        }
+        selected
     }
 
     /// Builds the pool anew on the ledger of the chain's new tip. Returns what was parked and is pending now.
@@ -140,10 +171,9 @@ impl<T> Mempool<T> {
         for transaction in waiting {
             let id = transaction.id();
             if !included.contains(&id) && !self.contains(&id) && self.push(id, transaction).is_err() {
-                self.dropped.push_back(id);
+                self.dropped.insert(id);
             }
         }
-        self.dropped.drain(..self.dropped.len().saturating_sub(MAX_DROPPED));
         self.retry_parked(&included)
     }
 
@@ -179,6 +209,14 @@ impl<T> Mempool<T> {
         self.pending.push(transaction);
         Ok(())
     }
+}
+
+fn after(before: &Arc<Ledger>, transactions: &[SignedTransaction]) -> Arc<Ledger> {
+    let mut ledger = before.clone();
+    for transaction in transactions {
+        Arc::make_mut(&mut ledger).apply(transaction).expect("pending transactions are valid in their order");
+    }
+    ledger
 }
 
 #[cfg(test)]

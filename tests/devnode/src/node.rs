@@ -3,6 +3,7 @@
 mod behaviour;
 mod cfgsync;
 mod clock;
+mod data;
 mod faults;
 mod http;
 mod logging;
@@ -15,21 +16,18 @@ mod protocol;
 mod state;
 mod storage;
 mod streams;
+mod transport;
 
-use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use rand::SeedableRng as _;
-use rand_chacha::ChaCha8Rng;
 use tokio::sync::mpsc::unbounded_channel;
 use tracing::info;
 
+use crate::chain::Chain;
 use crate::config::{Config, Settings};
-use crate::wire::Hasher;
 
 const USAGE: &str = "\
 A node of an embedded blockchain, for tests.
@@ -130,26 +128,10 @@ async fn run(settings: &Settings) -> Result<(), String> {
     };
     let (later, come) = unbounded_channel();
     let state = state::Shared::load(settings, later.clone())?;
-    let genesis = state.lock().chain.genesis();
-    let topics = behaviour::Topics::new(genesis);
-    let mut swarm =
-        behaviour::swarm(&settings.node_key, genesis, &topics).map_err(|error| error.to_string())?;
-    let told = |error| format!("listen: {}: {error}", settings.listen);
-    network::listen(&mut swarm, settings.listen).await.map_err(told)?;
+    let mut network = network::Network::new(settings, state.clone(), later)?;
+    network.listen().await.map_err(|error| format!("listen: {}: {error}", settings.listen))?;
     let (submitted, to_publish) = unbounded_channel();
-    let network = network::Network {
-        peers: peers::Peers::new(settings, *swarm.local_peer_id(), rng(settings)),
-        swarm,
-        topics,
-        clock: clock::Clock::new(settings.start_time, settings.slot),
-        state: state.clone(),
-        delay: settings.delay.clone(),
-        asked: HashMap::new(),
-        later,
-        silent: HashSet::new(),
-    };
-    let height = state.lock().chain.height();
-    info!(name = settings.name, role = ?settings.role, http = %settings.http, %genesis, height, "started");
+    tell_start(settings, &state.lock().chain);
     let answering = async {
         match http {
             Some(http) => http.serve(http_fault, state.clone(), submitted).await,
@@ -165,11 +147,8 @@ async fn run(settings: &Settings) -> Result<(), String> {
     Ok(())
 }
 
-/// Another one at every start.
-fn rng(settings: &Settings) -> ChaCha8Rng {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let mut seed = Hasher::new("choices");
-    seed.raw(&settings.node_key.seed());
-    seed.raw(&now.as_nanos().to_le_bytes());
-    ChaCha8Rng::from_seed(seed.finish())
+fn tell_start(settings: &Settings, chain: &Chain) {
+    let Settings { name, role, http, .. } = settings;
+    let (genesis, height) = (chain.genesis(), chain.height());
+    info!(name, ?role, %http, %genesis, height, "started");
 }

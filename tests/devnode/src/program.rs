@@ -1,17 +1,19 @@
 //! What a test framework must know of the devnode: its [`NodeProgram`].
 
+mod data;
+
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
-use logos_scenario_runtime::node::{NodeProgram, Note, Transfer, Wallet};
+use logos_scenario_runtime::node::{DataAvailability, NodeProgram, Note, Transfer, Wallet};
 use logos_scenario_runtime::plan::{
     Executable, Genesis, NodePlanning, PlannedFile, PlannedNode, PlannedPort, Protocol, symbol,
 };
 use logos_scenario_runtime::{Problem, Role, Topology, TransactionId};
 use serde_json::Value;
 
-use crate::config::{Config, Faults, GenesisConfig, NetworkConfig, NoteConfig, PeerConfig};
+use crate::config::{Config, DataConfig, Faults, GenesisConfig, NetworkConfig, NoteConfig, PeerConfig};
 use crate::keys::SecretKey;
 use crate::wallet::{account_key, transfer};
 use crate::wire::{Output, PublicKey, SignedTransaction};
@@ -70,8 +72,12 @@ impl NodeProgram for Devnode {
         })
     }
 
-    fn wallet(&self) -> &dyn Wallet {
-        self
+    fn wallet(&self) -> Option<&dyn Wallet> {
+        Some(self)
+    }
+
+    fn data(&self) -> Option<&dyn DataAvailability> {
+        Some(self)
     }
 
     fn message_delay(&self, topology: &Topology) -> Duration {
@@ -92,13 +98,12 @@ fn config(node: &NodePlanning<'_>) -> Result<Config, Problem> {
     let NodePlanning { topology, genesis, index } = *node;
     let planned = &topology.nodes()[index];
     let consensus = topology.consensus();
-    let address = |node: &str, port: &str| format!("{}:{}", symbol::host(node), symbol::port(node, port));
     let control =
         |port: &str| format!("{}:{}", symbol::control(&planned.name), symbol::port(&planned.name, port));
     let peer = |peer: usize| {
         let leader = &genesis.leaders[peer];
-        let public_key = SecretKey::from_seed(leader.seed).public().to_string();
-        PeerConfig { address: address(&leader.node, "p2p"), public_key }
+        let (host, port) = (symbol::peer_host(&leader.node, "p2p"), symbol::peer_port(&leader.node, "p2p"));
+        PeerConfig { address: format!("{host}:{port}"), public_key: public(leader.seed).to_string() }
     };
     let config = Config {
         name: planned.name.clone(),
@@ -107,9 +112,10 @@ fn config(node: &NodePlanning<'_>) -> Result<Config, Problem> {
             Role::Executor => crate::config::Role::Executor,
         },
         node_key: hex::encode(genesis.leaders[index].seed),
-        listen: address(&planned.name, "p2p"),
-        peers: topology.layout().dials(index).into_iter().map(peer).collect(),
-        discovery: true,
+        listen: format!("{}:{}", symbol::LISTEN, symbol::port(&planned.name, "p2p")),
+        peers: topology.dials(index).into_iter().map(peer).collect(),
+        // What a node learnt would lead around the relay.
+        discovery: !topology.relayed(),
         http: control("http"),
         testing_http: control("testing_http"),
         genesis: notes(genesis),
@@ -118,12 +124,20 @@ fn config(node: &NodePlanning<'_>) -> Result<Config, Problem> {
         active_slot_coeff: consensus.active_slot_coeff,
         security_param: consensus.security_param.into(),
         leader_keys: vec![hex::encode(genesis.leaders[index].seed)],
+        data: DataConfig {
+            members: genesis.leaders.iter().map(|leader| public(leader.seed).to_string()).collect(),
+            ..DataConfig::default()
+        },
         network: NetworkConfig::default(),
         storage: Some(format!("{}/storage", symbol::DIRECTORY)),
         log: "info".to_owned(),
         faults: Faults::default(),
     };
     overlaid(config, &planned.name, &planned.config)
+}
+
+fn public(seed: [u8; 32]) -> PublicKey {
+    SecretKey::from_seed(seed).public()
 }
 
 fn notes(genesis: &Genesis) -> GenesisConfig {

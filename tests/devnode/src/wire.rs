@@ -14,7 +14,7 @@ pub use block::{
 };
 pub use encoding::Hasher;
 pub(crate) use encoding::ints;
-pub use ids::{ChannelId, Digest, HeaderId, MessageId, NoteId, PublicKey, Signature, TransactionId};
+pub use ids::{BlobId, ChannelId, Digest, HeaderId, MessageId, NoteId, PublicKey, Signature, TransactionId};
 pub use transaction::{
     Blob, Groth16Proof, Inscription, LedgerTx, MantleTx, Op, OpProof, Output, SetKeys, Signatures,
     SignedTransaction, transaction_id,

@@ -2,9 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -13,7 +11,7 @@ use tokio::time::Instant;
 use crate::context::{RunContext, SlotClock};
 use crate::feed::{Block, BlockFeed};
 use crate::node::{ClientError, HeaderId, TransactionId};
-use crate::report::Percentiles;
+use crate::report::{Percentiles, mask};
 
 /// The state that the workload and its expectation share.
 #[derive(Debug, Default)]
@@ -47,15 +45,17 @@ pub struct Fate {
     pub at: Instant,
     /// In which slot that was.
     pub slot: u64,
+    /// When a node said that it accepted it, or a block showed it.
+    pub pooled: Option<Instant>,
     /// What came of that; `None` while no node answered.
-    pub answer: Option<Result<Arc<str>, ClientError>>,
+    pub answer: Option<Result<Arc<str>, Box<ClientError>>>,
     /// The blocks it is in, on all branches, as they were seen.
     pub blocks: Vec<Arc<Block>>,
 }
 
 impl Fate {
     pub(super) fn new(slot: u64) -> Self {
-        Self { at: Instant::now(), slot, answer: None, blocks: Vec::new() }
+        Self { at: Instant::now(), slot, pooled: None, answer: None, blocks: Vec::new() }
     }
 
     /// The node that accepted it.
@@ -79,6 +79,7 @@ impl TransactionLog {
             fate.blocks.push(Arc::clone(block));
             if fate.answer.is_none() {
                 fate.answer = Some(Ok("a node whose answer was lost".into()));
+                fate.pooled = Some(block.first_seen);
             }
             entries.holding.insert(block.id);
         }
@@ -116,7 +117,10 @@ impl TransactionLog {
             _ => Ok(node.into()),
         };
         if let Some(fate) = entries.fates.get_mut(&id) {
-            fate.answer = Some(answer);
+            if answer.is_ok() {
+                fate.pooled.get_or_insert_with(Instant::now);
+            }
+            fate.answer = Some(answer.map_err(Box::new));
         }
         true
     }
@@ -130,13 +134,22 @@ impl Entries {
 
     /// Those that a node refused, and why.
     pub fn rejected(&self) -> impl Iterator<Item = (&TransactionId, &ClientError)> {
-        self.fates.iter().filter_map(|(id, fate)| Some((id, fate.answer.as_ref()?.as_ref().err()?)))
+        self.fates.iter().filter_map(|(id, fate)| Some((id, &**fate.answer.as_ref()?.as_ref().err()?)))
     }
 
     /// How many were planned and not submitted.
     #[must_use]
     pub fn unsubmitted(&self) -> u64 {
         self.planned.saturating_sub(self.fates.len() as u64)
+    }
+
+    /// Whether all that was planned was submitted, and all that was accepted is included.
+    #[must_use]
+    pub fn is_done(&self, feed: &BlockFeed) -> bool {
+        self.planned > 0
+            && self.unsubmitted() == 0
+            && self.fates.values().all(|fate| fate.answer.is_some())
+            && self.outstanding(feed).is_empty()
     }
 
     /// Requests without an answer in one line, if there were any.
@@ -149,13 +162,8 @@ impl Entries {
     /// Accepted transactions that are not yet in a block of the chain of every node that answers.
     #[must_use]
     pub fn outstanding(&self, feed: &BlockFeed) -> Vec<(TransactionId, &Fate)> {
-        let answering = feed.nodes().into_iter().filter(|node| node.error.is_none());
-        let tips: HashSet<HeaderId> = answering.filter_map(|node| Some(node.info?.tip)).collect();
-        let chain = |tip: &HeaderId| feed.chain(*tip).iter().map(|block| block.id).collect();
-        let chains: Vec<HashSet<HeaderId>> = tips.iter().map(chain).collect();
-        let on_all = |fate: &Fate| {
-            chains.iter().all(|chain| fate.blocks.iter().any(|block| chain.contains(&block.id)))
-        };
+        let chains = feed.chains();
+        let on_all = |fate: &Fate| chains.each_has_one_of(fate.blocks.iter().map(|block| block.id));
         self.accepted().filter(|(_, fate)| !on_all(fate)).map(|(id, fate)| (*id, fate)).collect()
     }
 
@@ -186,6 +194,9 @@ pub struct Summary {
     pub in_flight: u64,
     /// Ids of those that are not, though they had their time.
     pub lost: Vec<TransactionId>,
+    /// From submission until a node said that it accepted it, in seconds.
+    #[serde(default)]
+    pub pooled_seconds: Option<Percentiles>,
     /// From submission until the first block with it was seen, in seconds.
     pub inclusion_seconds: Option<Percentiles>,
     /// From the slot of submission to that of the first block with it.
@@ -223,6 +234,9 @@ impl Summary {
             finalized: finalities().count() as u64,
             in_flight: (outstanding.len() - lost.len()) as u64,
             lost,
+            pooled_seconds: Percentiles::of(
+                entries.accepted().filter_map(|(_, fate)| Some(seconds(fate, fate.pooled?))),
+            ),
             inclusion_seconds: Percentiles::of(
                 inclusions().map(|(fate, block)| seconds(fate, block.first_seen)),
             ),
@@ -258,12 +272,11 @@ impl Summary {
 }
 
 impl Entries {
-    /// Writes a line per transaction into `transactions.jsonl` in the run's directory.
-    pub(crate) fn list(&self, directory: &Path, summary: &Summary) -> std::io::Result<()> {
+    /// Writes a line per transaction into `transactions.jsonl` in the run's directory; its seconds are the run's.
+    pub(crate) fn list(&self, cx: &RunContext, summary: &Summary) -> std::io::Result<()> {
         let lost: HashSet<_> = summary.lost.iter().collect();
         let mut fates: Vec<_> = self.fates.iter().collect();
         fates.sort_by_key(|(id, fate)| (fate.at, **id));
-        let began = fates.first().map(|(_, fate)| fate.at);
         let mut lines = String::new();
         for (id, fate) in fates {
             let finalized = self.finalized_at(fate);
@@ -275,19 +288,22 @@ impl Entries {
                 Some(Ok(_)) if fate.blocks.is_empty() => "in flight",
                 Some(Ok(_)) => "included",
             };
-            let since = |at: Instant| began.map_or(Duration::ZERO, |began| at - began).as_secs_f64();
-            let line = json!({
+            let refusal = fate.answer.as_ref().and_then(|answer| answer.as_ref().err());
+            let mut line = json!({
                 "id": id,
                 "state": state,
                 "slot": fate.slot,
-                "second": since(fate.at),
+                "second": cx.second_of(fate.at),
                 "node": fate.accepted_by(),
-                "error": fate.answer.as_ref().and_then(|answer| Some(answer.as_ref().err()?.to_string())),
+                "pooled_second": fate.pooled.map(|at| cx.second_of(at)),
+                "error": refusal.map(ToString::to_string),
+                "refusal": refusal,
                 "blocks": fate.blocks.iter().map(|block| json!({ "id": block.id, "height": block.height, "slot": block.slot })).collect::<Vec<_>>(),
-                "final_second": finalized.map(since),
+                "final_second": finalized.map(|at| cx.second_of(at)),
             });
+            mask::value(&mut line);
             writeln!(lines, "{line}").expect("a string can be written to");
         }
-        std::fs::write(directory.join("transactions.jsonl"), lines)
+        std::fs::write(cx.directory().join("transactions.jsonl"), lines)
     }
 }

@@ -1,21 +1,16 @@
 //! Which transfer is due when: pure, and the same for the same seed.
 
-use std::time::Duration;
-
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
 use crate::context::derived;
-use crate::scenario::Window;
+use crate::workload::pace::{Due, Pace};
 
 /// What is to be scheduled.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Demand {
-    pub(super) window: Window,
-    /// Mean number of blocks in the window.
-    pub(super) expected_blocks: f64,
-    /// Transfers per block.
-    pub(super) rate: u64,
+    /// Over which time, and how many per block.
+    pub(super) pace: Pace,
     /// Accounts that take turns.
     pub(super) users: usize,
     /// Nodes that transfers go to.
@@ -38,30 +33,14 @@ pub struct Scheduled {
     pub node: usize,
 }
 
-/// When a transfer is due.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Due {
-    /// So long after the window began.
-    After(Duration),
-    /// When the chain has grown by so many blocks since.
-    Blocks(u64),
-}
-
 impl Schedule {
-    /// Evenly over the window, from a random point in the first interval; where the window is given in
-    /// blocks, so many with each block.
+    /// Accounts take turns; the node that a transfer goes to first is drawn.
     pub(super) fn new(seed: u64, demand: &Demand) -> Self {
-        let planned = (demand.expected_blocks * demand.rate as f64).floor() as u64;
         let mut rng = derived(seed, "transactions");
-        let offset: f64 = rng.random();
-        let due = |number: u64| match demand.window {
-            Window::Time(window) => Due::After(window.mul_f64((number as f64 + offset) / planned as f64)),
-            Window::Blocks(_) => Due::Blocks(number / demand.rate),
-        };
-        let scheduled = (0..planned).map(|number| Scheduled {
-            due: due(number),
-            account: (number % demand.users as u64) as usize,
+        let dues = demand.pace.dues(&mut rng).into_iter().zip(0_usize..);
+        let scheduled = dues.map(|(due, number)| Scheduled {
+            due,
+            account: number % demand.users,
             node: rng.random_range(0..demand.nodes),
         });
         Self(scheduled.collect())
@@ -70,10 +49,13 @@ impl Schedule {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::scenario::Window;
 
     fn demand(window: Window, expected_blocks: f64) -> Demand {
-        Demand { window, expected_blocks, rate: 5, users: 20, nodes: 4 }
+        Demand { pace: Pace { window, expected_blocks, rate: 5 }, users: 20, nodes: 4 }
     }
 
     fn minute(seed: u64) -> Schedule {

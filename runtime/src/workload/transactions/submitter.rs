@@ -8,16 +8,16 @@ use std::time::Duration;
 use rand::seq::SliceRandom;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::Instant;
 
 use super::log::{Fate, TransactionLog};
-use super::schedule::{Due, Schedule, Scheduled};
+use super::schedule::{Schedule, Scheduled};
 use crate::context::{Account, RunContext};
 use crate::failure::{Failure, FailureClass};
 use crate::feed::Event;
 use crate::node::{ClientError, Note, TransactionId, Transfer};
-use crate::wait::{pause, pause_until};
+use crate::wait::pause;
 use crate::workload::Counters;
+use crate::workload::pace::Start;
 
 /// Requests that may be on their way at once.
 const AT_ONCE: usize = 64;
@@ -51,14 +51,13 @@ pub(super) struct Submitter {
     signing: JoinSet<(usize, Transfer)>,
     signers: Arc<Semaphore>,
     submitting: JoinSet<()>,
-    begin: Instant,
-    base: u64,
+    start: Start,
 }
 
 impl Submitter {
     /// Draws the accounts and begins to sign each one's first transfer.
-    pub(super) fn new(cx: &RunContext, users: usize) -> Result<Self, Failure> {
-        let mut accounts = cx.accounts().draw(users)?;
+    pub(super) async fn new(cx: &RunContext, users: usize) -> Result<Self, Failure> {
+        let mut accounts = cx.accounts().draw(users).await?;
         accounts.shuffle(&mut cx.seed("transactions.accounts"));
         let signers = std::thread::available_parallelism().map_or(1, NonZero::get);
         let mut submitter = Self {
@@ -70,8 +69,7 @@ impl Submitter {
             signing: JoinSet::new(),
             signers: Arc::new(Semaphore::new(signers)),
             submitting: JoinSet::new(),
-            begin: Instant::now(),
-            base: cx.feed().best_height(),
+            start: Start::of(cx),
         };
         for Account { number, note } in accounts {
             submitter.users.push(User { number, ..User::default() });
@@ -87,12 +85,15 @@ impl Submitter {
         let mut feed = cx.feed().subscribe();
         let stopping = cx.stopping();
         tokio::pin!(stopping);
-        for scheduled in schedule {
+        for (number, scheduled) in schedule.iter().enumerate() {
             loop {
-                let (due, can_submit) = (self.due(scheduled.due), self.can_submit());
+                let (due, can_submit) = (self.start.until(scheduled.due, &cx), self.can_submit());
                 tokio::select! {
                     biased;
-                    () = &mut stopping => return self.finish().await,
+                    () = &mut stopping => {
+                        self.submit_overdue(&schedule[number..]);
+                        return self.finish().await;
+                    }
                     event = feed.next() => self.observe(&event),
                     Some(signed) = self.signing.join_next() => self.signed(signed)?,
                     Some(_) = self.submitting.join_next() => self.retire(),
@@ -104,22 +105,19 @@ impl Submitter {
         self.finish().await
     }
 
-    fn can_submit(&self) -> bool {
-        !self.ready.is_empty() && self.submitting.len() < AT_ONCE
-    }
-
-    /// Completes when a transfer is due.
-    fn due(&self, due: Due) -> impl Future<Output = ()> + use<> {
-        let grown = self.cx.feed().best_height().saturating_sub(self.base);
-        let begin = self.begin;
-        async move {
-            match due {
-                Due::After(time) => pause_until(begin + time).await,
-                Due::Blocks(blocks) if grown >= blocks => {}
-                // The next block looks again.
-                Due::Blocks(_) => std::future::pending().await,
+    /// Submits what was due within the window, and what a busy machine did not get to.
+    fn submit_overdue(&mut self, rest: &[Scheduled]) {
+        let cx = self.cx.clone();
+        let overdue = rest.iter().take_while(|scheduled| self.start.is_due(scheduled.due, &cx));
+        for scheduled in overdue.copied().collect::<Vec<_>>() {
+            if self.can_submit() {
+                self.submit(&scheduled);
             }
         }
+    }
+
+    fn can_submit(&self) -> bool {
+        !self.ready.is_empty() && self.submitting.len() < AT_ONCE
     }
 
     /// Signs the user's next transfer in the background: all of the note, to the account itself.
@@ -130,7 +128,8 @@ impl Submitter {
             let permit = signers.acquire_owned().await;
             let signed = tokio::task::spawn_blocking(move || {
                 let _permit = permit;
-                program.wallet().transfer(account, &note, &[(account, note.value)])
+                let wallet = program.wallet().expect("a scenario of transactions is refused without one");
+                wallet.transfer(account, &note, &[(account, note.value)])
             });
             match signed.await {
                 Ok(transfer) => (user, transfer),

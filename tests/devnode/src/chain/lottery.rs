@@ -38,6 +38,7 @@ impl Lottery {
         nonce.u64(settings.active_slot_coeff.to_bits());
         nonce.u64(settings.security_param);
         nonce.raw(&genesis.stake_root().0);
+        settings.members.iter().for_each(|member| nonce.raw(&member.0));
         #[expect(clippy::cast_possible_truncation, reason = "a positive number, rounded down on purpose")]
         #[expect(clippy::cast_sign_loss, reason = "both are above 0")]
         #[expect(clippy::cast_precision_loss, reason = "no chain waits for 2^53 blocks")]

@@ -36,6 +36,9 @@ pub(crate) fn settings() -> Settings {
         active_slot_coeff: 1.0,
         security_param: K,
         leader_keys: Vec::new(),
+        members: Vec::new(),
+        retention: 100,
+        give_up: Duration::from_secs(60),
         delay: Duration::ZERO..=Duration::ZERO,
         storage: None,
         log: "info".to_owned(),
@@ -268,4 +271,52 @@ fn chains_of_different_configurations_share_nothing() {
     for change in changes {
         assert_ne!(other(change), same);
     }
+}
+
+fn add_unsampled(chain: &mut Chain, block: &Arc<Block>) -> Applied {
+    match chain.add_unsampled(block.clone(), LATEST) {
+        Ok(Added::Applied(applied)) => applied,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Blocks on each other, as another node made them.
+fn made(count: u64) -> Vec<Arc<Block>> {
+    let mut other = chain();
+    (1..=count).map(|slot| grow(&mut other, 0, slot, vec![])).collect()
+}
+
+#[test]
+fn a_block_is_followed_once_its_data_is_available() {
+    let (mut chain, blocks) = (chain(), made(2));
+    assert!(!add_unsampled(&mut chain, &blocks[0]).is_tip);
+    // Neither is what builds on it.
+    assert!(!add(&mut chain, &blocks[1]).is_tip);
+    assert_eq!((chain.height(), chain.unsampled().count()), (0, 1));
+    let applied = chain.sampled(&blocks[0].id());
+    assert_eq!((applied.is_tip, applied.adopted), (true, blocks.clone()));
+    assert_eq!((chain.tip(), chain.unsampled().count()), (blocks[1].id(), 0));
+    assert!(!chain.sampled(&blocks[0].id()).is_tip);
+}
+
+#[test]
+fn data_deep_in_the_chain_need_not_be_there_any_more() {
+    let (mut chain, blocks) = (chain(), made(7));
+    for block in &blocks[..3] {
+        add_unsampled(&mut chain, block);
+    }
+    assert_eq!(chain.height(), 0);
+    // These two tell of no data.
+    add(&mut chain, &blocks[3]);
+    assert_eq!(chain.height(), 0);
+    let applied = add(&mut chain, &blocks[4]);
+    assert_eq!((applied.adopted.len(), chain.height()), (5, 5));
+    assert_eq!(chain.unsampled().count(), 0);
+    add_unsampled(&mut chain, &blocks[5]);
+    add_unsampled(&mut chain, &blocks[6]);
+    assert_eq!(chain.height(), 5);
+    // The order in which data is found does not matter.
+    assert!(!chain.sampled(&blocks[6].id()).is_tip);
+    assert!(chain.sampled(&blocks[5].id()).is_tip);
+    assert_eq!(chain.height(), 7);
 }

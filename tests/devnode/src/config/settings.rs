@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
+use humantime::format_duration;
+
 use super::{Config, Faults, NoteConfig, Role};
 use crate::genesis::Genesis;
 use crate::keys::SecretKey;
@@ -31,6 +33,9 @@ pub struct Settings {
     pub active_slot_coeff: f64,
     pub security_param: u64,
     pub leader_keys: Vec<SecretKey>,
+    pub members: Vec<PublicKey>,
+    pub retention: u64,
+    pub give_up: Duration,
     pub delay: RangeInclusive<Duration>,
     pub storage: Option<PathBuf>,
     pub log: String,
@@ -57,6 +62,12 @@ impl fmt::Display for Problems {
 }
 
 impl std::error::Error for Problems {}
+
+const RETENTION: u64 = 10_000;
+const GIVE_UP: Duration = Duration::from_secs(60);
+
+/// A shorter slot is over before anybody has heard of its block, or the timer has gone off.
+pub const MIN_SLOT: Duration = Duration::from_millis(10);
 
 const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
 
@@ -95,8 +106,9 @@ impl Config {
         let genesis = leaders.zip(accounts).map(|(leaders, accounts)| Genesis { leaders, accounts });
         let start_time = reader.field("start_time", start_time(&self.start_time));
         let slot = reader.duration("slot", &self.slot);
-        if slot.is_some_and(|slot| slot.is_zero()) {
-            reader.problem("slot", "must be longer than 0");
+        if slot.is_some_and(|slot| slot < MIN_SLOT) {
+            let found = format!("expected at least {}, found `{}`", format_duration(MIN_SLOT), self.slot);
+            reader.problem("slot", &found);
         }
         if !(self.active_slot_coeff > 0.0 && self.active_slot_coeff <= 1.0) {
             reader.problem("active_slot_coeff", "must be above 0 and at most 1");
@@ -110,6 +122,11 @@ impl Config {
         if let (Some(genesis), Some(keys)) = (&genesis, &leader_keys) {
             reader.leaders(genesis, keys);
         }
+        let members = reader.members(&self.data.members);
+        let give_up = match &self.data.give_up {
+            Some(give_up) => reader.duration("data.give_up", give_up),
+            None => Some(GIVE_UP),
+        };
         let delay = self.delay(reader);
         let http_delay = match &self.faults.http_delay {
             Some(delay) => reader.duration("faults.http_delay", delay),
@@ -133,6 +150,9 @@ impl Config {
             active_slot_coeff: self.active_slot_coeff,
             security_param: self.security_param,
             leader_keys: leader_keys?,
+            members: members?,
+            retention: self.data.retention.unwrap_or(RETENTION),
+            give_up: give_up?,
             delay: delay?,
             storage: self.storage.as_ref().map(PathBuf::from),
             log: self.log.clone(),
@@ -209,6 +229,17 @@ impl Reader {
             }
             let pk = reader.public_key(&format!("{path}.public_key"), &note.public_key)?;
             Some(Output { value: note.value, pk })
+        })
+    }
+
+    fn members(&mut self, members: &[String]) -> Option<Vec<PublicKey>> {
+        let mut seen = HashSet::new();
+        self.list("data.members", members, |reader, path, member| {
+            let member = reader.public_key(path, member)?;
+            if !seen.insert(member) {
+                reader.problem(path, "is a member already");
+            }
+            Some(member)
         })
     }
 

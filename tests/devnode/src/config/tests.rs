@@ -25,6 +25,7 @@ fn config() -> Config {
         active_slot_coeff: 0.9,
         security_param: 10,
         leader_keys: vec![account_key(5).to_hex()],
+        data: DataConfig { members: vec![account_key(9).public().to_string()], ..DataConfig::default() },
         network: NetworkConfig { delay: Some(Delay { min: "50ms".into(), max: "1s".into() }) },
         storage: None,
         log: "info".into(),
@@ -77,6 +78,9 @@ fn what_is_written_is_read() {
         security_param: 10
         leader_keys:
         - 776c050000000000000000000000000000000000000000000000000000000000
+        data:
+          members:
+          - f8c07e2068d9a9b486d1a779a6ee7fa49946fd979a8d9b411ab3d2639cd90944
         network:
           delay:
             min: 50ms
@@ -111,7 +115,7 @@ fn all_problems_are_told_at_once() {
             config.testing_http = "127.0.0.1".into();
             config.genesis.accounts[1] = NoteConfig { value: 0, public_key: "y".into() };
             config.start_time = "now".into();
-            config.slot = "0s".into();
+            config.slot = "1ns".into();
             config.active_slot_coeff = 1.5;
             config.security_param = 0;
             config.leader_keys.push("z".into());
@@ -128,7 +132,7 @@ fn all_problems_are_told_at_once() {
             genesis.accounts[1].value: must be at least 1
             genesis.accounts[1].public_key: expected 64 hex digits
             start_time: expected a time such as `2025-12-01T10:00:00.000Z`, found `now`
-            slot: must be longer than 0
+            slot: expected at least 10ms, found `1ns`
             active_slot_coeff: must be above 0 and at most 1
             security_param: must be at least 1
             leader_keys[1]: expected a seed of 64 hex digits
@@ -138,9 +142,10 @@ fn all_problems_are_told_at_once() {
 }
 
 #[test]
-fn leaders_are_told_apart_by_keys_with_stake() {
+fn leaders_and_members_are_told_apart_by_their_keys() {
     check(
         |config| {
+            config.data.members.extend([config.data.members[0].clone(), "me".into()]);
             config.genesis.leaders.push(config.genesis.leaders[0].clone());
             config.leader_keys.push(account_key(1).to_hex());
             config.genesis.accounts[0].value = u64::MAX;
@@ -148,7 +153,9 @@ fn leaders_are_told_apart_by_keys_with_stake() {
         &expect![[r#"
             genesis.leaders[1].public_key: has a note already
             genesis: the notes' values sum to more than 64 bits hold
-            leader_keys[1]: owns none of genesis.leaders"#]],
+            leader_keys[1]: owns none of genesis.leaders
+            data.members[1]: is a member already
+            data.members[2]: expected 64 hex digits"#]],
     );
 }
 
@@ -159,13 +166,13 @@ fn unknown_and_missing_fields_are_refused_in_one_line() {
     refused(
         &yaml.replace("slot:", "slots:"),
         &expect![
-            "unknown field `slots`, expected one of name, role, node_key, listen, peers, discovery, http, testing_http, genesis, start_time, slot, active_slot_coeff, security_param, leader_keys, network, storage, log, faults at line 21, column 1"
+            "unknown field `slots`, expected one of name, role, node_key, listen, peers, discovery, http, testing_http, genesis, start_time, slot, active_slot_coeff, security_param, leader_keys, data, network, storage, log, faults at line 21, column 1"
         ],
     );
     refused(
         &yaml.replace("panic_at:", "panic:"),
         &expect![
-            "unknown field `panic`, expected one of refuse_to_start, stop_producing_at, half_rate, equivocate, fork_away_at, accept_and_drop, panic_at, exit_at, http_delay, http at line 32, column 3"
+            "unknown field `panic`, expected one of refuse_to_start, stop_producing_at, half_rate, equivocate, fork_away_at, accept_and_drop, withhold_shares, corrupt_shares, lose_blobs, refuse_sampling, drop_dispersals, panic_at, exit_at, http_delay, http at line 35, column 3"
         ],
     );
     refused(

@@ -3,7 +3,7 @@
 use super::*;
 use crate::keys::SecretKey;
 use crate::wallet::{account_key, transfer};
-use crate::wire::{ChannelId, Inscription, MantleTx, MessageId, SetKeys, Signatures};
+use crate::wire::{Blob, BlobId, ChannelId, Inscription, MantleTx, MessageId, SetKeys, Signatures};
 
 fn to(owner: &SecretKey, value: u64) -> Output {
     Output { value, pk: owner.public() }
@@ -121,6 +121,91 @@ fn a_channel_grows_at_its_tip_by_its_keys() {
     add(&operations(&owner, vec![keys.clone()])).unwrap();
     assert!(add(&operations(&owner, vec![keys])).unwrap_err().contains("these keys already"));
     add(&operations(&other, vec![inscribe(&other, tip)])).unwrap();
+}
+
+#[test]
+fn blobs_are_messages_like_others() {
+    let (owner, other) = (account_key(0), account_key(1));
+    let mut ledger = Ledger::new(&genesis());
+    let opening = inscribe(&owner, MessageId::default());
+    let channel = ChannelId([7; 32]);
+    let blob = |signer: &SecretKey, session, parent| {
+        let (blob, signer) = (BlobId([1; 32]), signer.public());
+        Op::Blob(Blob { channel, session, blob, blob_size: 31, da_storage_gas_price: 0, parent, signer })
+    };
+    let mut add = |signer: &SecretKey, op: &Op| {
+        let transaction = operations(signer, vec![op.clone()]);
+        let judged = ledger.validate(&transaction).and_then(|()| ledger.apply(&transaction));
+        judged.map_err(|error| error.to_string())
+    };
+    add(&owner, &opening).unwrap();
+    let tip = opening.message_id();
+    let published = blob(&owner, 0, tip);
+    let refused = [
+        (
+            &owner,
+            blob(&owner, 0, MessageId::default()),
+            format!("the parent must be the channel's tip {tip}"),
+        ),
+        (&other, blob(&other, 0, tip), "none of the channel's keys".to_owned()),
+        (&other, published.clone(), "Invalid signature for operation at index 0".to_owned()),
+        (&owner, blob(&owner, 1, tip), "no session but 0, this blob is of session 1".to_owned()),
+    ];
+    for (signer, op, expected) in refused {
+        let error = add(signer, &op).unwrap_err();
+        assert!(error.contains(&expected), "{error}");
+    }
+    add(&owner, &published).unwrap();
+    add(&owner, &blob(&owner, 0, published.message_id())).unwrap();
+}
+
+fn set_keys(keys: Vec<PublicKey>) -> Op {
+    Op::SetKeys(SetKeys { channel: ChannelId([7; 32]), keys })
+}
+
+#[test]
+fn whoever_opens_a_channel_by_its_keys_owns_it() {
+    let [owner, other] = [account_key(0), account_key(1)];
+    let [alone, both] = [vec![owner.public()], vec![owner.public(), other.public()]];
+    let mut ledger = Ledger::new(&genesis());
+    let mut add = |signer: &SecretKey, op: Op| {
+        let transaction = operations(signer, vec![op]);
+        let judged = ledger.validate(&transaction).and_then(|()| ledger.apply(&transaction));
+        judged.map_err(|error| error.to_string())
+    };
+    let signature = Err("Invalid signature for operation at index 0".to_owned());
+    assert_eq!(add(&other, set_keys(both.clone())), signature);
+    add(&owner, set_keys(both.clone())).unwrap();
+    assert_eq!(add(&other, set_keys(alone.clone())), signature);
+    let first = inscribe(&other, MessageId::default());
+    add(&other, first.clone()).unwrap();
+    add(&owner, set_keys(alone)).unwrap();
+    // What was signed before does not give a key back that was taken away.
+    let refused = add(&owner, set_keys(both)).unwrap_err();
+    assert!(refused.contains("this transaction has set the channel's keys before"), "{refused}");
+    let refused = add(&other, inscribe(&other, first.message_id())).unwrap_err();
+    assert!(refused.contains("none of the channel's keys"), "{refused}");
+}
+
+#[test]
+fn every_list_of_operations_has_its_bounds() {
+    let owner = account_key(0);
+    let keys = |count: usize| set_keys(vec![owner.public(); count]);
+    let ledger = Ledger::new(&genesis());
+    ledger.validate(&operations(&owner, vec![keys(255)])).unwrap();
+    check(&operations(&owner, vec![keys(256)]), "a channel has 1 to 255 keys, these are 256");
+    let mut nobody = operations(&owner, vec![keys(0)]);
+    check(&nobody, "a channel has 1 to 255 keys, these are 0");
+    nobody.mantle_tx.ops = vec![keys(1); 256];
+    check(&nobody, "at most 255 operations are allowed, this transaction has 256");
+    let long = |length: usize| {
+        let (channel_id, parent, signer) = (ChannelId([7; 32]), MessageId::default(), owner.public());
+        let op = Op::Inscribe(Inscription { channel_id, inscription: vec![0; length], parent, signer });
+        operations(&owner, vec![op])
+    };
+    let most = MAX_TRANSACTION_LENGTH - long(0).mantle_tx.encoded_length();
+    ledger.validate(&long(most)).unwrap();
+    check(&long(most + 1), "a transaction may be 65536 bytes long, this one is 65537");
 }
 
 #[test]

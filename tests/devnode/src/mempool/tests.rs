@@ -32,7 +32,7 @@ fn add(pool: &mut Mempool<&'static str>, transfer: &Transfer) -> Result<(), Reje
 }
 
 fn pending(pool: &Mempool<&'static str>) -> Vec<TransactionId> {
-    pool.select().iter().map(SignedTransaction::id).collect()
+    pool.select(&Arc::new(Ledger::new(&genesis())), |_| true).iter().map(SignedTransaction::id).collect()
 }
 
 /// A block of these transactions; the pool looks at nothing else.
@@ -195,4 +195,22 @@ fn what_comes_too_early_is_bounded_as_well() {
         pool.park(Arc::new(early.transaction.clone()), "early");
     }
     assert_eq!(pool.parked.len(), MAX_PARKED);
+}
+
+#[test]
+fn what_may_not_be_taken_yet_is_left_out_with_what_builds_on_it() {
+    let mut pool = pool();
+    let (one, other) = (first(0, 1), first(2, 3));
+    let spends_one = pay(one.notes[0], 1, 4);
+    for transfer in [&one, &other, &spends_one] {
+        add(&mut pool, transfer).unwrap();
+    }
+    let before = Arc::new(Ledger::new(&genesis()));
+    let selected = |left_out: &Transfer| {
+        let selected = pool.select(&before, |transaction| transaction.id() != left_out.id);
+        selected.iter().map(SignedTransaction::id).collect::<Vec<_>>()
+    };
+    assert_eq!(selected(&one), [other.id]);
+    assert_eq!(selected(&other), [one.id, spends_one.id]);
+    assert_eq!(pool.len(), 3);
 }

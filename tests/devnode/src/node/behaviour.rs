@@ -1,22 +1,24 @@
-//! How nodes are connected: TCP, noise and yamux below; gossip, questions and pings above.
+//! What nodes say on their connections: gossip, questions and pings.
 
 use std::time::Duration;
 
 use libp2p::gossipsub::{self, IdentTopic, MessageAuthenticity, MessageId, ValidationMode};
 use libp2p::identity::{self, Keypair, ed25519};
-use libp2p::request_response::{self, ProtocolSupport, json};
+use libp2p::request_response::{self, ProtocolSupport, cbor, json};
 use libp2p::swarm::NetworkBehaviour;
-use libp2p::{PeerId, StreamProtocol, Swarm, SwarmBuilder, noise, ping, tcp, yamux};
+use libp2p::{PeerId, StreamProtocol, Swarm, SwarmBuilder, ping};
 
+use super::data::{Found, Query};
+use super::peers::{CONNECT_WITHIN, SILENT_AFTER};
 use super::protocol::{Answer, Question};
+use super::transport::transport;
 use crate::keys::SecretKey;
 use crate::wire::{Hasher, HeaderId, PublicKey};
 
 /// JSON is about four times as long as what [`crate::chain::MAX_BLOCK_WEIGHT`] counts.
 const MAX_MESSAGE: usize = 4 * 1024 * 1024;
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
-const PING_EVERY: Duration = Duration::from_secs(5);
-const PING_WITHIN: Duration = Duration::from_secs(10);
+const PING_EVERY: Duration = Duration::from_secs(2);
 const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// There is no identify: nothing here needs it, and what it tells leads around relayed links.
@@ -24,6 +26,7 @@ const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 pub(super) struct Behaviour {
     pub(super) gossip: gossipsub::Behaviour,
     pub(super) questions: json::Behaviour<Question, Answer>,
+    pub(super) data: cbor::Behaviour<Query, Found>,
     pub(super) ping: ping::Behaviour,
 }
 
@@ -31,12 +34,13 @@ pub(super) struct Behaviour {
 pub(super) struct Topics {
     pub(super) blocks: IdentTopic,
     pub(super) transactions: IdentTopic,
+    pub(super) data: IdentTopic,
 }
 
 impl Topics {
     pub(super) fn new(genesis: HeaderId) -> Self {
         let topic = |name| IdentTopic::new(format!("/devnode/{genesis}/{name}"));
-        Self { blocks: topic("blocks"), transactions: topic("transactions") }
+        Self { blocks: topic("blocks"), transactions: topic("transactions"), data: topic("data") }
     }
 }
 
@@ -48,17 +52,25 @@ pub(super) fn swarm(
     let mut gossip = gossipsub::Behaviour::new(MessageAuthenticity::Anonymous, gossip_config()?)?;
     gossip.subscribe(&topics.blocks)?;
     gossip.subscribe(&topics.transactions)?;
-    let protocol = StreamProtocol::try_from_owned(format!("/devnode/{genesis}/questions"))?;
+    gossip.subscribe(&topics.data)?;
+    let protocol = |name| {
+        let protocol = StreamProtocol::try_from_owned(format!("/devnode/{genesis}/{name}"));
+        protocol.map(|protocol| [(protocol, ProtocolSupport::Full)])
+    };
     let config = request_response::Config::default().with_request_timeout(ANSWER_WITHIN);
-    let questions = json::Behaviour::new([(protocol, ProtocolSupport::Full)], config);
-    let ping = ping::Behaviour::new(ping::Config::new().with_interval(PING_EVERY).with_timeout(PING_WITHIN));
-    let behaviour = Behaviour { gossip, questions, ping };
-    let tcp = tcp::Config::default().nodelay(true);
-    let swarm = SwarmBuilder::with_existing_identity(keypair(key)?)
+    let codec = json::codec::Codec::default().set_request_size_maximum(MAX_MESSAGE as u64);
+    let questions = json::Behaviour::with_codec(codec, protocol("questions")?, config.clone());
+    let data = cbor::Behaviour::new(protocol("shares")?, config);
+    let ping = ping::Behaviour::new(ping::Config::new().with_interval(PING_EVERY).with_timeout(SILENT_AFTER));
+    let behaviour = Behaviour { gossip, questions, data, ping };
+    let identity = keypair(key)?;
+    let transport = transport(&identity)?;
+    let swarm = SwarmBuilder::with_existing_identity(identity)
         .with_tokio()
-        .with_tcp(tcp, noise::Config::new, yamux::Config::default)?
+        .with_other_transport(|_| transport)?
         .with_behaviour(|_| behaviour)?
         .with_swarm_config(|config| config.with_idle_connection_timeout(FOR_EVER))
+        .with_connection_timeout(CONNECT_WITHIN)
         .build();
     Ok(swarm)
 }

@@ -1,5 +1,6 @@
 //! The HTTP API, with the paths, codes and texts of the production node.
 
+mod body;
 mod server;
 
 use std::net::SocketAddr;
@@ -12,17 +13,19 @@ use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::sync::broadcast::Receiver;
 use tokio::sync::mpsc::UnboundedSender;
 
-use self::server::Limits;
+pub(super) use self::body::JsonBody;
+use self::server::{Limits, Place};
+use super::data::{self, Data};
 use super::state::{Mode, NetworkInfo, Shared};
+use super::streams::Reader;
 use super::{faults, metrics, streams};
-use crate::config::Settings;
+use crate::config::{Role, Settings};
 use crate::mempool::Rejection;
 use crate::wire::{Block, HeaderId, PublicKey, SignedTransaction, TransactionId};
 
@@ -34,12 +37,14 @@ const MAX_TIME: Duration = Duration::from_secs(30);
 pub(super) struct Listeners {
     api: TcpListener,
     testing: TcpListener,
+    role: Role,
 }
 
 impl Listeners {
     pub(super) async fn bind(settings: &Settings) -> Result<Self, String> {
         let api = bind("http", settings.http).await?;
-        Ok(Self { api, testing: bind("testing_http", settings.testing_http).await? })
+        let testing = bind("testing_http", settings.testing_http).await?;
+        Ok(Self { api, testing, role: settings.role })
     }
 
     /// Answers at both until the process ends.
@@ -50,8 +55,10 @@ impl Listeners {
         submitted: UnboundedSender<Arc<SignedTransaction>>,
     ) {
         let disturb = middleware::from_fn_with_state(fault, faults::disturb);
+        let data = state.lock().data.clone();
         let testing = Router::new().route("/metrics", get(metrics::show)).with_state(state.clone());
-        let api = routes(Api { state, submitted }).layer(disturb);
+        let testing = limited(testing.merge(data::testing_routes(data)));
+        let api = routes(self.role, Api { state, submitted }).layer(disturb);
         tokio::join!(
             server::serve(self.api, api, Limits::default()),
             server::serve(self.testing, testing, Limits::default()),
@@ -64,13 +71,19 @@ async fn bind(field: &str, at: SocketAddr) -> Result<TcpListener, String> {
 }
 
 #[derive(Clone)]
-struct Api {
-    state: Shared,
-    submitted: UnboundedSender<Arc<SignedTransaction>>,
+pub(super) struct Api {
+    pub(super) state: Shared,
+    pub(super) submitted: UnboundedSender<Arc<SignedTransaction>>,
 }
 
-fn routes(api: Api) -> Router {
-    Router::new()
+impl Api {
+    pub(super) fn data(&self) -> Data {
+        self.state.lock().data.clone()
+    }
+}
+
+fn routes(role: Role, api: Api) -> Router {
+    let routes = Router::new()
         .route("/cryptarchia/info", get(info))
         .route("/cryptarchia/headers", get(headers))
         .route("/cryptarchia/lib-stream", get(lib_stream))
@@ -81,9 +94,13 @@ fn routes(api: Api) -> Router {
         .route("/mantle/metrics", get(mempool_metrics))
         .route("/mantle/status", post(status))
         .route("/wallet/{pk}/balance", get(balance))
-        .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(middleware::from_fn(in_time))
-        .with_state(api)
+        .merge(data::routes());
+    limited(routes).merge(data::slow_routes(role).layer(DefaultBodyLimit::max(MAX_BODY))).with_state(api)
+}
+
+/// What any client may take of a node's time and memory.
+fn limited<S: Clone + Send + Sync + 'static>(routes: Router<S>) -> Router<S> {
+    routes.layer(middleware::from_fn(in_time)).layer(DefaultBodyLimit::max(MAX_BODY))
 }
 
 async fn in_time(request: Request, next: Next) -> Response {
@@ -119,28 +136,38 @@ async fn headers(State(api): State<Api>, Query(ends): Query<Ends>) -> Json<Vec<H
     Json(state.chain.headers(from, to, MAX_HEADERS))
 }
 
-async fn lib_stream(State(api): State<Api>) -> Response {
-    stream(api.state.lock().streams.lib())
+async fn lib_stream(State(api): State<Api>, Extension(place): Extension<Place>) -> Response {
+    stream(&place, api.state.lock().streams.lib())
 }
 
-async fn blocks_stream(State(api): State<Api>) -> Response {
-    stream(api.state.lock().streams.blocks())
+async fn blocks_stream(State(api): State<Api>, Extension(place): Extension<Place>) -> Response {
+    stream(&place, api.state.lock().streams.blocks())
 }
 
-fn stream(receiver: Receiver<Arc<str>>) -> Response {
-    let body = Body::from_stream(streams::lines(receiver));
-    ([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response()
+/// A stream is the last answer of its connection, which does not count as one of ordinary requests any more.
+fn stream(place: &Place, reader: Option<Reader>) -> Response {
+    let close = (header::CONNECTION, "close");
+    let Some(reader) = reader else {
+        let full = format!("at most {} streams are open at once; close one", streams::MOST);
+        return (StatusCode::SERVICE_UNAVAILABLE, [close], full).into_response();
+    };
+    place.leave();
+    ([(header::CONTENT_TYPE, "application/x-ndjson"), close], Body::from_stream(reader.lines()))
+        .into_response()
 }
 
 async fn network_info(State(api): State<Api>) -> Json<NetworkInfo> {
     Json(api.state.lock().network.clone())
 }
 
-async fn block(State(api): State<Api>, Json(id): Json<HeaderId>) -> Json<Option<Arc<Block>>> {
+async fn block(State(api): State<Api>, JsonBody(id): JsonBody<HeaderId>) -> Json<Option<Arc<Block>>> {
     Json(api.state.lock().chain.block(&id).cloned())
 }
 
-async fn add_transaction(State(api): State<Api>, Json(transaction): Json<SignedTransaction>) -> Response {
+async fn add_transaction(
+    State(api): State<Api>,
+    JsonBody(transaction): JsonBody<SignedTransaction>,
+) -> Response {
     let transaction = Arc::new(transaction);
     let submitted = api.state.lock().submit(&transaction);
     match submitted {
@@ -171,7 +198,7 @@ enum Status {
     Rejected,
 }
 
-async fn status(State(api): State<Api>, Json(ids): Json<Vec<TransactionId>>) -> Json<Vec<Status>> {
+async fn status(State(api): State<Api>, JsonBody(ids): JsonBody<Vec<TransactionId>>) -> Json<Vec<Status>> {
     let state = api.state.lock();
     let status = |id: &TransactionId| match state.chain.inclusion(id) {
         Some(block) => Status::InBlock { block },
@@ -195,7 +222,8 @@ async fn balance(
     let state = api.state.lock();
     let tip = tip.unwrap_or_else(|| state.chain.tip());
     let Some(ledger) = state.chain.ledger_after(&tip) else {
-        return (StatusCode::INTERNAL_SERVER_ERROR, format!("Unknown tip {tip}")).into_response();
+        let unknown = format!("Unknown tip {tip}: balances are known from the last irreversible block on");
+        return (StatusCode::INTERNAL_SERVER_ERROR, unknown).into_response();
     };
     match ledger.balance(&pk) {
         0 => {

@@ -11,10 +11,10 @@ use super::process::Environment;
 use crate::config::Settings;
 
 /// Begins to log. `NOMOS_LOG_FILTER` has tracing's directives; else `NOMOS_LOG_LEVEL`, else the configuration has
-/// the level of the node's own events, beside the warnings of its libraries.
+/// the level.
 pub(super) fn start(settings: &Settings, environment: &Environment) -> Result<(), String> {
     let level = environment.log_level.as_deref().unwrap_or(&settings.log);
-    let own = format!("warn,logos_scenario_devnode={}", level.to_lowercase());
+    let own = directives(&level.to_lowercase());
     let (name, directives) = match &environment.log_filter {
         Some(filter) => ("NOMOS_LOG_FILTER", filter),
         None => ("NOMOS_LOG_LEVEL", &own),
@@ -32,4 +32,21 @@ pub(super) fn start(settings: &Settings, environment: &Environment) -> Result<()
         }
     }
     Ok(())
+}
+
+/// A level is that of the node's own events. Of its libraries there are warnings, or as little as of the node.
+fn directives(level: &str) -> String {
+    let libraries = if ["off", "error"].contains(&level) { level } else { "warn" };
+    format!("{libraries},logos_scenario_devnode={level}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_say_no_more_than_the_node() {
+        assert_eq!(directives("error"), "error,logos_scenario_devnode=error");
+        assert_eq!(directives("debug"), "warn,logos_scenario_devnode=debug");
+    }
 }

@@ -13,6 +13,7 @@ use super::state::{self, Shared};
 pub(super) struct Counters {
     pub(super) blocks_made: u64,
     pub(super) blocks_applied: u64,
+    pub(super) blocks_fetched: u64,
     pub(super) blocks_refused: u64,
     pub(super) reorganisations: u64,
     pub(super) equivocations: u64,
@@ -23,7 +24,7 @@ pub(super) struct Counters {
 /// A metric: its name, its type, what it says, and where that is from.
 type Metric = (&'static str, &'static str, &'static str, fn(&state::State) -> u64);
 
-const METRICS: [Metric; 13] = [
+const METRICS: [Metric; 14] = [
     ("devnode_height", "gauge", "height of the tip", |state| state.chain.height()),
     ("devnode_slot", "gauge", "slot of the tip", |state| state.chain.slot()),
     ("devnode_lib_height", "gauge", "height of the last irreversible block", |state| state.lib.0),
@@ -32,6 +33,9 @@ const METRICS: [Metric; 13] = [
     ("devnode_connections", "gauge", "open connections", |state| state.network.n_connections.into()),
     ("devnode_blocks_made_total", "counter", "blocks of this node", |state| state.counters.blocks_made),
     ("devnode_blocks_applied_total", "counter", "blocks of others", |state| state.counters.blocks_applied),
+    ("devnode_blocks_fetched_total", "counter", "those of them that were asked for", |state| {
+        state.counters.blocks_fetched
+    }),
     (
         "devnode_blocks_refused_total",
         "counter",

@@ -1,29 +1,30 @@
 //! The loop of the node: slots begin, messages arrive, peers come and go.
 
-use std::collections::{HashMap, HashSet};
-use std::io;
-use std::net::{IpAddr, SocketAddr};
+mod links;
+mod questions;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
 use libp2p::gossipsub::{self, IdentTopic, MessageAcceptance};
-use libp2p::multiaddr::Protocol;
-use libp2p::request_response::{self, Message};
 use libp2p::swarm::SwarmEvent;
-use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
-use libp2p::{Multiaddr, PeerId, Swarm, ping};
+use libp2p::{PeerId, Swarm, ping};
 use serde::Serialize;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tracing::{debug, info};
 
-use super::behaviour::{Behaviour, BehaviourEvent, Topics};
+use self::links::ip;
+use super::behaviour::{Behaviour, BehaviourEvent, Topics, swarm};
 use super::clock::{Clock, sleep};
+use super::data::{Data, Link, Order};
 use super::peers::Peers;
-use super::protocol::{self, Answer, Found, Missed, Question};
 use super::state::{NetworkInfo, Origin, Received, Shared, Verdicts};
+use crate::config::Settings;
 use crate::wire::{Block, HeaderId, SignedTransaction};
 
 const DIAL_EVERY: Duration = Duration::from_millis(700);
@@ -32,17 +33,18 @@ const SYNC_EVERY: Duration = Duration::from_secs(10);
 const ASK_FOR_PEERS_EVERY: Duration = Duration::from_secs(4);
 
 pub(super) struct Network {
-    pub(super) swarm: Swarm<Behaviour>,
-    pub(super) topics: Topics,
-    pub(super) clock: Clock,
-    pub(super) state: Shared,
-    pub(super) peers: Peers,
-    pub(super) delay: RangeInclusive<Duration>,
+    swarm: Swarm<Behaviour>,
+    topics: Topics,
+    clock: Clock,
+    state: Shared,
+    peers: Peers,
+    at: SocketAddr,
+    delay: RangeInclusive<Duration>,
     /// Peers that were asked for blocks, and what to ask them for next.
-    pub(super) asked: HashMap<PeerId, Option<HeaderId>>,
-    pub(super) later: UnboundedSender<Later>,
-    /// Peers that did not answer a ping. A connection on a cut link cannot be closed: the close waits for the peer.
-    pub(super) silent: HashSet<PeerId>,
+    asked: HashMap<PeerId, Option<HeaderId>>,
+    later: UnboundedSender<Later>,
+    data: Data,
+    link: Link,
 }
 
 /// What comes back into the loop when its time has come.
@@ -51,26 +53,41 @@ pub(super) enum Later {
     /// So much is stored of what was saved since the node started.
     Stored(u64),
     Dial(PeerId, SocketAddr),
-}
-
-/// Listens; when this returns, peers can connect.
-pub(super) async fn listen(swarm: &mut Swarm<Behaviour>, at: SocketAddr) -> io::Result<()> {
-    // libp2p would share a port with whoever shares it; a listener that shares with nobody tells.
-    drop(std::net::TcpListener::bind(at)?);
-    swarm.listen_on(multiaddr(at)).map_err(io::Error::other)?;
-    loop {
-        match swarm.select_next_some().await {
-            SwarmEvent::NewListenAddr { .. } => return Ok(()),
-            SwarmEvent::ListenerClosed { reason: Err(error), .. }
-            | SwarmEvent::ListenerError { error, .. } => {
-                return Err(error);
-            }
-            _ => {}
-        }
-    }
+    Data(Order),
+    /// Some blob is available.
+    Sampled,
+    /// A block with these transactions was abandoned.
+    Abandoned(Vec<Arc<SignedTransaction>>),
 }
 
 impl Network {
+    /// A node of the network that `settings` describe. It hears nothing yet.
+    pub(super) fn new(
+        settings: &Settings,
+        state: Shared,
+        later: UnboundedSender<Later>,
+    ) -> Result<Self, String> {
+        let (genesis, data, learnt) = {
+            let mut state = state.lock();
+            (state.chain.genesis(), state.data.clone(), std::mem::take(&mut state.learnt))
+        };
+        let topics = Topics::new(genesis);
+        let swarm = swarm(&settings.node_key, genesis, &topics).map_err(|error| error.to_string())?;
+        Ok(Self {
+            peers: Peers::new(settings, *swarm.local_peer_id(), learnt),
+            swarm,
+            topics,
+            clock: Clock::new(settings.start_time, settings.slot),
+            data,
+            link: Link::default(),
+            state,
+            at: settings.listen,
+            delay: settings.delay.clone(),
+            asked: HashMap::new(),
+            later,
+        })
+    }
+
     /// Runs until the process ends.
     pub(super) async fn run(
         mut self,
@@ -90,7 +107,7 @@ impl Network {
                 }
                 Some(transaction) = submitted.recv() => self.publish(&self.topics.transactions.clone(), &transaction),
                 Some(later) = later.recv() => self.on_later(later),
-                _ = dial.tick() => self.dial(),
+                _ = dial.tick() => self.renew(),
                 _ = sync.tick() => if let Some(peer) = self.peers.any() { self.ask(peer, None, false) },
                 _ = ask.tick() => if let Some(peer) = self.peers.any() { self.ask_for_peers(peer) },
             }
@@ -124,16 +141,13 @@ impl Network {
         match later {
             Later::Publish(block) => self.publish(&self.topics.blocks.clone(), &block),
             Later::Stored(count) => self.on_stored(count),
-            Later::Dial(peer, address) => {
-                let options = DialOpts::peer_id(peer)
-                    .condition(PeerCondition::DisconnectedAndNotDialing)
-                    .addresses(vec![multiaddr(address)])
-                    .allocate_new_port()
-                    .build();
-                if let Err(error) = self.swarm.dial(options) {
-                    debug!(%peer, "not dialled: {error}");
-                }
+            Later::Data(order) => self.link.obey(&mut self.swarm, &self.topics, order),
+            Later::Sampled => {
+                let verdicts = self.state.lock().sampled();
+                self.decide(verdicts);
             }
+            Later::Dial(peer, address) => self.dial_at(peer, address),
+            Later::Abandoned(transactions) => self.tell_abandoned(&transactions),
         }
     }
 
@@ -156,23 +170,17 @@ impl Network {
                 self.on_gossip(origin, &message);
             }
             SwarmEvent::Behaviour(BehaviourEvent::Questions(event)) => self.on_question(event),
-            SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event { peer, result: Ok(_), .. }))
-                if self.silent.remove(&peer) =>
-            {
-                self.tell_state();
-            }
-            SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event { peer, result: Err(error), .. })) => {
-                debug!(%peer, "a ping failed: {error}");
-                self.silent.insert(peer);
-                self.tell_state();
-                // An error says that it is disconnected already.
-                let _: Result<(), ()> = self.swarm.disconnect_peer_id(peer);
+            SwarmEvent::Behaviour(BehaviourEvent::Data(event)) => self.link.on_event(&self.data, event),
+            SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event { peer, result: Ok(_), .. })) => {
+                self.peers.heard(&peer);
             }
             SwarmEvent::ConnectionEstablished { peer_id, endpoint, num_established, .. } => {
-                self.silent.remove(&peer_id);
-                self.peers.connected(peer_id, ip(endpoint.get_remote_address()));
+                self.data.connected(peer_id, endpoint.is_dialer());
+                let has_lost_one = self.peers.connected(peer_id, ip(endpoint.get_remote_address()));
                 self.tell_state();
-                if num_established.get() == 1 {
+                if has_lost_one {
+                    self.disconnect(peer_id);
+                } else if num_established.get() == 1 {
                     info!(peer = %peer_id, "connected");
                     self.ask(peer_id, None, true);
                     self.ask_for_peers(peer_id);
@@ -180,8 +188,8 @@ impl Network {
             }
             SwarmEvent::ConnectionClosed { peer_id, num_established: 0, .. } => {
                 info!(peer = %peer_id, "disconnected");
-                self.silent.remove(&peer_id);
                 self.peers.disconnected(&peer_id);
+                self.data.disconnected(&peer_id);
                 self.asked.remove(&peer_id);
                 self.tell_state();
             }
@@ -208,6 +216,9 @@ impl Network {
                 }
                 Err(error) => self.refuse(origin, &error),
             }
+        } else if message.topic == self.topics.data.hash() {
+            let verdict = self.data.hear(&message.data);
+            self.decide(vec![(origin, verdict)]);
         } else {
             match serde_json::from_slice(&message.data) {
                 Ok(transaction) => {
@@ -236,106 +247,12 @@ impl Network {
         }
     }
 
-    fn on_question(&mut self, event: request_response::Event<Question, Answer>) {
-        match event {
-            request_response::Event::Message { peer, message, .. } => match message {
-                Message::Request { request, channel, .. } => {
-                    let answer = match request {
-                        Question::Missed(missed) => {
-                            Answer::Missed(protocol::find(&self.state.lock(), &missed))
-                        }
-                        Question::Peers(told) => Answer::Peers(self.peers.answer(peer, told)),
-                    };
-                    // An error says that the peer is gone.
-                    drop(self.swarm.behaviour_mut().questions.send_response(channel, answer));
-                }
-                Message::Response { response: Answer::Missed(found), .. } => self.on_found(peer, found),
-                Message::Response { response: Answer::Peers(told), .. } => {
-                    self.peers.learn(told);
-                    self.dial();
-                }
-            },
-            request_response::Event::OutboundFailure { peer, error, .. } => {
-                debug!(%peer, "no answer: {error}");
-                self.asked.remove(&peer);
-            }
-            _ => {}
-        }
-    }
-
-    /// Asks a peer for blocks, or remembers to do so once it has answered.
-    fn ask(&mut self, peer: PeerId, target: Option<HeaderId>, pending: bool) {
-        if !self.peers.is_connected(&peer) {
-            return;
-        }
-        if let Some(next) = self.asked.get_mut(&peer) {
-            *next = target.or(*next);
-            return;
-        }
-        self.asked.insert(peer, None);
-        let locator = self.state.lock().chain.locator();
-        self.send(peer, Missed { locator, target, pending });
-    }
-
-    fn send(&mut self, peer: PeerId, missed: Missed) {
-        self.swarm.behaviour_mut().questions.send_request(&peer, Question::Missed(missed));
-    }
-
-    fn on_found(&mut self, peer: PeerId, found: Found) {
-        let last = found.blocks.last().map(|block| block.id());
-        let mut usable = true;
-        for block in found.blocks {
-            let received = self.receive(block, None);
-            usable &= received.is_known;
-        }
-        for transaction in found.pending {
-            let transaction = Arc::unwrap_or_clone(transaction);
-            let verdicts = self.state.lock().receive_transaction(transaction, None);
-            self.decide(verdicts);
-        }
-        let next = self.asked.remove(&peer).flatten();
-        if let Some(last) = last.filter(|_| found.more && usable) {
-            self.asked.insert(peer, next);
-            let mut locator = vec![last];
-            locator.extend(self.state.lock().chain.locator());
-            return self.send(peer, Missed { locator, target: None, pending: true });
-        }
-        if !found.more {
-            self.state.lock().go_online();
-        }
-        if let Some(next) = next.filter(|next| !self.state.lock().chain.contains(next)) {
-            self.ask(peer, Some(next), false);
-        }
-    }
-
-    fn ask_for_peers(&mut self, peer: PeerId) {
-        if let Some(own) = self.peers.own() {
-            self.swarm.behaviour_mut().questions.send_request(&peer, Question::Peers(own));
-        }
-    }
-
-    /// Dials who is absent. Names are looked up beside the loop.
-    fn dial(&mut self) {
-        for (peer, address) in self.peers.choose_absent() {
-            let later = self.later.clone();
-            tokio::spawn(async move {
-                let found = tokio::net::lookup_host(&address).await.map(|mut found| found.next());
-                match found {
-                    // An error says that the node ends.
-                    Ok(Some(address)) => drop(later.send(Later::Dial(peer, address))),
-                    Ok(None) => debug!(%peer, "not dialled: {address} has no address"),
-                    Err(error) => debug!(%peer, "not dialled: {address}: {error}"),
-                }
-            });
-        }
-    }
-
     fn tell_state(&mut self) {
         let info = self.swarm.network_info();
         let counters = info.connection_counters();
         self.state.lock().network = NetworkInfo {
             listen_addresses: self.swarm.listeners().map(ToString::to_string).collect(),
-            n_peers: self.swarm.connected_peers().filter(|peer| !self.silent.contains(peer)).count(),
+            n_peers: self.swarm.connected_peers().count(),
             n_connections: counters.num_established(),
             n_pending_connections: counters.num_pending(),
         };
@@ -348,14 +265,5 @@ fn every(period: Duration) -> Interval {
     interval
 }
 
-fn multiaddr(address: SocketAddr) -> Multiaddr {
-    Multiaddr::from(address.ip()).with(Protocol::Tcp(address.port()))
-}
-
-fn ip(address: &Multiaddr) -> Option<IpAddr> {
-    address.iter().find_map(|part| match part {
-        Protocol::Ip4(ip) => Some(ip.into()),
-        Protocol::Ip6(ip) => Some(ip.into()),
-        _ => None,
-    })
-}
+#[cfg(test)]
+mod tests;

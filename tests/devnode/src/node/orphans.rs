@@ -1,7 +1,6 @@
-//! Blocks that wait for their parent, and ids that are not to be looked at again.
+//! Blocks that wait for their parent.
 
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::hash::Hash;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::state::Origin;
@@ -45,34 +44,5 @@ impl Orphans {
             self.parents.retain(|other| other != parent);
         }
         children
-    }
-}
-
-/// A set that forgets its oldest members.
-pub(super) struct Recent<T> {
-    members: HashSet<T>,
-    order: VecDeque<T>,
-    most: usize,
-}
-
-impl<T: Copy + Eq + Hash> Recent<T> {
-    pub(super) fn new(most: usize) -> Self {
-        Self { members: HashSet::new(), order: VecDeque::new(), most }
-    }
-
-    pub(super) fn contains(&self, member: &T) -> bool {
-        self.members.contains(member)
-    }
-
-    pub(super) fn insert(&mut self, member: T) {
-        if !self.members.insert(member) {
-            return;
-        }
-        self.order.push_back(member);
-        if self.order.len() > self.most
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.members.remove(&oldest);
-        }
     }
 }

@@ -17,6 +17,9 @@ pub(super) enum Question {
     Missed(Missed),
     /// Where others are. Tells where the asking node itself is.
     Peers(Address),
+    /// Nothing: tells of transactions of a block that the asking node abandoned. Whoever was cut off from it has
+    /// never heard of them.
+    Abandoned(Vec<Arc<SignedTransaction>>),
 }
 
 /// What leads from the newest block of `locator` that the other node has to `target`, or to its tip.
@@ -32,6 +35,7 @@ pub(super) struct Missed {
 pub(super) enum Answer {
     Missed(Found),
     Peers(Vec<Address>),
+    Heard,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

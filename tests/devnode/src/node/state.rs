@@ -1,25 +1,30 @@
 //! What a node knows, and what it decides when a slot begins or something arrives.
 
+mod transactions;
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use libp2p::PeerId;
 use libp2p::gossipsub::{MessageAcceptance, MessageId};
 use serde::Serialize;
 use tokio::sync::mpsc::UnboundedSender;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
+use super::data::Data;
 use super::faults::Faults;
 use super::metrics::Counters;
 use super::network::Later;
-use super::orphans::{Orphans, Recent};
+use super::orphans::Orphans;
+use super::protocol::Address;
 use super::storage::{Storage, Stored};
 use super::streams::Streams;
 use crate::chain::{Added, Applied, Chain, Invalid, Refused};
 use crate::config::Settings;
 use crate::keys::SecretKey;
-use crate::mempool::{Mempool, Rejection};
+use crate::mempool::Mempool;
+use crate::recent::Recent;
 use crate::wire::{Block, HeaderId, SignedTransaction};
 
 /// How long a node that was started late waits for peers before it leads on its own.
@@ -68,6 +73,9 @@ pub(super) struct State {
     /// The last irreversible block, with its height, whose finality survives `kill -9`.
     pub(super) lib: (u64, HeaderId),
     pub(super) counters: Counters,
+    pub(super) data: Data,
+    /// Where peers were in earlier runs.
+    pub(super) learnt: Vec<Address>,
     started: Instant,
     leader_keys: Vec<SecretKey>,
     faults: Faults,
@@ -79,6 +87,7 @@ pub(super) struct State {
     /// How much must be stored before the block of the taken slot is made.
     making: Option<u64>,
     orphans: Orphans,
+    later: UnboundedSender<Later>,
     /// Blocks of branches that fork off below the LIB.
     refused: Recent<HeaderId>,
 }
@@ -91,8 +100,6 @@ pub(super) struct Received {
     pub(super) missing: Option<HeaderId>,
     /// Whether the block is in the tree.
     pub(super) is_known: bool,
-    /// Whether the block is of a branch that forks off below the LIB.
-    pub(super) is_below_lib: bool,
 }
 
 /// What may happen now that more is stored.
@@ -105,18 +112,22 @@ pub(super) struct Released {
 
 impl Shared {
     /// The state that the storage of a node leads to.
-    pub(super) fn load(settings: &Settings, told: UnboundedSender<Later>) -> Result<Self, String> {
+    pub(super) fn load(settings: &Settings, later: UnboundedSender<Later>) -> Result<Self, String> {
         let mut chain = Chain::new(settings);
-        let (storage, stored) = match &settings.storage {
-            None => (Storage::none(told), Stored::default()),
-            Some(directory) => Storage::open(directory, chain.genesis(), told)?,
+        let (storage, mut stored) = match &settings.storage {
+            None => (Storage::none(later.clone()), Stored::default()),
+            Some(directory) => Storage::open(directory, chain.genesis(), later.clone())?,
         };
-        for block in stored.blocks {
+        let data = Data::open(settings, chain.genesis(), later.clone())?;
+        for block in stored.blocks.drain(..) {
             let id = block.id();
-            if let Err(refused) = chain.restore(block) {
-                return Err(format!("storage: block {id} is refused: {refused}"));
+            match chain.restore(block) {
+                // Data counts as found now that was not found then: the chain may be ahead of where it was.
+                Ok(_) | Err(Refused::BelowLib) => {}
+                Err(refused) => return Err(format!("storage: block {id} is refused: {refused}")),
             }
         }
+        data.reached(chain.height());
         let state = State {
             mempool: Mempool::new(chain.ledger().clone()),
             lib: (chain.lib_height(), chain.lib()),
@@ -126,6 +137,8 @@ impl Shared {
             streams: Streams::default(),
             last_item: 0,
             counters: Counters::default(),
+            data,
+            learnt: stored.learnt,
             started: Instant::now(),
             leader_keys: settings.leader_keys.clone(),
             faults: Faults::new(settings.faults.clone()),
@@ -134,6 +147,7 @@ impl Shared {
             taken: stored.taken,
             making: None,
             orphans: Orphans::default(),
+            later,
             refused: Recent::new(MAX_REFUSED),
         };
         Ok(Self(Arc::new(Mutex::new(state))))
@@ -147,6 +161,7 @@ impl Shared {
 impl State {
     /// A slot begins: where this node wins it, it makes a block once it is stored that the slot is taken.
     pub(super) fn begin_slot(&mut self, slot: u64) {
+        self.sample_again();
         if self.mode == Mode::Bootstrapping {
             let alone = self.network.n_peers == 0 && self.started.elapsed() >= ALONE;
             if slot > 2 && !alone {
@@ -167,12 +182,16 @@ impl State {
 
     /// The block that this node makes in a slot that it wins, or two where that is its fault.
     fn make(&self, slot: u64) -> Vec<Arc<Block>> {
-        let transactions = self.mempool.select();
+        let may_be_taken = |transaction: &SignedTransaction| self.data.may_be_taken(transaction);
+        let transactions = self.mempool.select(self.chain.ledger(), may_be_taken);
         let made = self.leader_keys.iter().find_map(|key| {
             let block = self.chain.make(key, slot, transactions.clone())?;
             let parent = self.chain.block(&self.chain.tip()).filter(|_| self.faults.equivocates());
             let second =
                 parent.and_then(|tip| self.chain.make_on(tip.header.parent_block, key, slot, Vec::new()));
+            if second.is_some() {
+                warn!(slot, "fault equivocate: making a second block");
+            }
             Some(std::iter::once(block).chain(second).map(Arc::new).collect())
         });
         made.unwrap_or_default()
@@ -204,9 +223,33 @@ impl State {
         released
     }
 
+    /// Stores where peers are.
+    pub(super) fn remember(&mut self, learnt: Vec<Address>) {
+        learnt.into_iter().for_each(|address| self.storage.remember(address));
+    }
+
     /// Waits until all is stored.
     pub(super) fn close(&mut self) {
         self.storage.close();
+        self.data.close();
+    }
+
+    /// Looks again for data that was not available.
+    fn sample_again(&self) {
+        self.mempool.pending().iter().for_each(|transaction| self.data.sample(transaction));
+        self.chain.unsampled().for_each(|block| self.data.sample_block(block));
+    }
+
+    /// More data is available: blocks that waited for it may be followed.
+    pub(super) fn sampled(&mut self) -> Verdicts {
+        let found = self.chain.unsampled().filter(|block| self.data.has_found(block));
+        let found: Vec<_> = found.map(|block| block.id()).collect();
+        let mut verdicts = Verdicts::new();
+        for id in found {
+            let applied = self.chain.sampled(&id);
+            verdicts.extend(self.followed(&applied));
+        }
+        verdicts
     }
 
     /// All that the peers have is here.
@@ -214,7 +257,16 @@ impl State {
         if self.mode == Mode::Bootstrapping {
             self.mode = Mode::Online;
             info!(height = self.chain.height(), "online");
+            self.mend();
         }
+    }
+
+    /// Looks for the data of blocks that were stored, and it not any more.
+    fn mend(&self) {
+        let chain = &self.chain;
+        let kept = usize::try_from(self.data.retention()).unwrap_or(usize::MAX);
+        let recent = chain.headers(chain.tip(), chain.genesis(), kept);
+        recent.iter().filter_map(|id| chain.block(id)).for_each(|block| self.data.mend(block));
     }
 
     /// A block arrived. `latest` is the newest slot it may have.
@@ -242,6 +294,7 @@ impl State {
                 Ok(Added::Known) => MessageAcceptance::Accept,
                 Ok(Added::Applied(applied)) => {
                     self.counters.blocks_applied += 1;
+                    self.counters.blocks_fetched += u64::from(origin.is_none());
                     self.storage.save(&block);
                     received.verdicts.extend(self.applied("applied", &block, &applied));
                     MessageAcceptance::Accept
@@ -257,7 +310,6 @@ impl State {
             received.verdicts.extend(origin.map(|origin| (origin, verdict)));
         }
         received.is_known = self.chain.contains(&first);
-        received.is_below_lib = self.refused.contains(&first);
         received
     }
 
@@ -267,7 +319,11 @@ impl State {
             self.refused.insert(*id);
             return Err(Refused::BelowLib);
         }
-        let added = self.chain.add(block.clone(), latest);
+        let added = if self.data.has_found(block) {
+            self.chain.add(block.clone(), latest)
+        } else {
+            self.chain.add_unsampled(block.clone(), latest)
+        };
         self.counters.blocks_refused += u64::from(added.is_err());
         match &added {
             Err(Refused::BelowLib) => {
@@ -298,71 +354,44 @@ impl State {
                 "equivocation: a leader made two blocks in one slot"
             );
         }
+        self.streams.applied(block);
+        self.data.sample_block(block);
+        self.followed(applied)
+    }
+
+    /// Everything that follows from another tip, where there is one.
+    fn followed(&mut self, applied: &Applied) -> Verdicts {
         if !applied.abandoned.is_empty() {
             self.counters.reorganisations += 1;
+            let tip = self.chain.tip();
             info!(
-                depth = applied.abandoned.len(), adopted = applied.adopted.len(), tip = %id.short(), "reorganised"
+                depth = applied.abandoned.len(), adopted = applied.adopted.len(), tip = %tip.short(), "reorganised"
             );
         }
-        self.streams.applied(block);
         self.untold.extend(applied.finalized.iter().map(|lib| (self.storage.saved(), *lib)));
         if !applied.is_tip {
             return Verdicts::new();
         }
+        self.data.reached(self.chain.height());
+        applied.adopted.iter().for_each(|block| self.data.included(block));
+        applied.finalized.iter().for_each(|(height, _)| self.data.finalized(*height));
         self.faults.reached(self.chain.height());
         let passed = self.mempool.rebase(self.chain.ledger(), applied);
+        self.tell_abandoned(applied);
         let accept = |origin| (origin, MessageAcceptance::Accept);
         passed.into_iter().filter_map(|(_, origin)| origin).map(accept).collect()
     }
 
-    /// A transaction was submitted. Returns whether it is to be passed on.
-    pub(super) fn submit(&mut self, transaction: &Arc<SignedTransaction>) -> Result<bool, Rejection> {
-        if self.faults.drops(&transaction.id()) {
-            return Ok(false);
-        }
-        let added = self.mempool.add(transaction.clone());
-        self.counters.transactions_refused += u64::from(matches!(added, Err(Rejection::Invalid(_))));
-        added?;
-        self.counters.transactions_submitted += 1;
-        self.touch_mempool();
-        debug!(transaction = %transaction.id(), "transaction submitted");
-        Ok(true)
-    }
-
-    /// A transaction arrived from a peer.
-    pub(super) fn receive_transaction(
-        &mut self,
-        transaction: SignedTransaction,
-        origin: Option<Origin>,
-    ) -> Verdicts {
-        let transaction = Arc::new(transaction);
-        let is_ignored = self.faults.ignores_peers(self.chain.height());
-        let verdict = if is_ignored || self.chain.inclusion(&transaction.id()).is_some() {
-            MessageAcceptance::Ignore
-        } else {
-            match self.mempool.add(transaction.clone()) {
-                Ok(()) => {
-                    self.touch_mempool();
-                    MessageAcceptance::Accept
-                }
-                Err(Rejection::Invalid(refusal)) if refusal.may_pass() => {
-                    self.mempool.park(transaction, origin);
-                    return Verdicts::new();
-                }
-                Err(Rejection::Known | Rejection::Full) => MessageAcceptance::Ignore,
-                Err(Rejection::Invalid(refusal)) => {
-                    self.counters.transactions_refused += 1;
-                    warn!(transaction = %transaction.id(), "refused a transaction: {refusal}");
-                    MessageAcceptance::Reject
-                }
+    /// Has peers told of the transactions of abandoned blocks that are pending again.
+    fn tell_abandoned(&self, applied: &Applied) {
+        for block in &applied.abandoned {
+            let is_pending = |transaction: &&SignedTransaction| self.mempool.contains(&transaction.id());
+            let again: Vec<_> = block.transactions.iter().filter(is_pending).cloned().map(Arc::new).collect();
+            if !again.is_empty() {
+                // An error says that the node ends.
+                drop(self.later.send(Later::Abandoned(again)));
             }
-        };
-        origin.into_iter().map(|origin| (origin, verdict)).collect()
-    }
-
-    fn touch_mempool(&mut self) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.last_item = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        }
     }
 }
 

@@ -1,5 +1,5 @@
-//! What survives the process: every block that was in the tree, in the order in which they joined it, and the last
-//! slot that the node took for a block of its own.
+//! What survives the process: every block that was in the tree, in the order in which they joined it, the last slot
+//! that the node took for a block of its own, and where its peers are.
 //!
 //! One thread commits, since a commit waits for the disk and the node must not; what comes meanwhile goes into the
 //! next commit together. A block that is told to be stored survives `kill -9`. Nothing is told to be final
@@ -12,11 +12,15 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 
-use redb::{AccessGuard, Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
+use redb::{
+    AccessGuard, Database, ReadableDatabase as _, ReadableTable as _, TableDefinition, TableError,
+    WriteTransaction,
+};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::network::Later;
-use crate::wire::{Block, HeaderId};
+use super::protocol::Address;
+use crate::wire::{Block, HeaderId, PublicKey};
 
 const BLOCKS: TableDefinition<u64, &[u8]> = TableDefinition::new("blocks");
 /// Has one entry: the genesis that the blocks begin with.
@@ -24,6 +28,8 @@ const GENESIS: TableDefinition<(), &[u8; 32]> = TableDefinition::new("genesis");
 
 /// Has one entry, once there is a block of this node: its slot.
 const TAKEN: TableDefinition<(), u64> = TableDefinition::new("taken");
+/// Addresses of peers by their public keys.
+const PEERS: TableDefinition<&[u8; 32], &str> = TableDefinition::new("peers");
 
 /// Nodes are many, and each reads its file once.
 const CACHE: usize = 4 * 1024 * 1024;
@@ -43,6 +49,7 @@ struct Disk {
 enum Item {
     Block(Arc<Block>),
     Taken(u64),
+    Peer(Address),
 }
 
 /// What was stored before.
@@ -51,6 +58,8 @@ pub(super) struct Stored {
     pub(super) blocks: Vec<Arc<Block>>,
     /// The last slot that was taken.
     pub(super) taken: u64,
+    /// What was learnt of peers.
+    pub(super) learnt: Vec<Address>,
 }
 
 impl Storage {
@@ -67,7 +76,12 @@ impl Storage {
     ) -> Result<(Self, Stored), String> {
         let path = directory.join("blocks.redb");
         let context = |error: Box<dyn Error>| format!("storage: {}: {error}", path.display());
-        let database = database(&path, genesis).map_err(context)?;
+        let tables = |change: &WriteTransaction| {
+            change.open_table(BLOCKS)?;
+            change.open_table(TAKEN)?;
+            change.open_table(PEERS).map(drop)
+        };
+        let database = database(&path, genesis, tables).map_err(context)?;
         let stored = load(&database).map_err(context)?;
         let next = stored.blocks.len() as u64;
         let (sender, receiver) = channel();
@@ -87,6 +101,11 @@ impl Storage {
     /// Stores in the same way that a slot is taken.
     pub(super) fn take(&mut self, slot: u64) {
         self.send(Item::Taken(slot));
+    }
+
+    /// Stores in the same way where a peer is.
+    pub(super) fn remember(&mut self, peer: Address) {
+        self.send(Item::Peer(peer));
     }
 
     fn send(&mut self, item: Item) {
@@ -112,10 +131,14 @@ impl Storage {
     }
 }
 
-/// The database of a chain, new where there is none.
-fn database(path: &Path, genesis: HeaderId) -> Result<Database, Box<dyn Error>> {
+/// The database of a chain, new where there is none, with these tables.
+pub(super) fn database(
+    path: &Path,
+    genesis: HeaderId,
+    tables: impl FnOnce(&WriteTransaction) -> Result<(), TableError>,
+) -> Result<Database, Box<dyn Error>> {
     if !path.try_exists()? {
-        make(path, genesis)?;
+        make(path, genesis, tables)?;
     }
     let database = Database::builder().set_cache_size(CACHE).open(path)?;
     let found = database.begin_read()?.open_table(GENESIS)?.get(())?.map(|found| HeaderId(*found.value()));
@@ -130,15 +153,18 @@ fn database(path: &Path, genesis: HeaderId) -> Result<Database, Box<dyn Error>> 
 
 /// Makes an empty database. It has its name when it is whole: redb does not open what it began to make when the
 /// process was killed.
-fn make(path: &Path, genesis: HeaderId) -> Result<(), Box<dyn Error>> {
+fn make(
+    path: &Path,
+    genesis: HeaderId,
+    tables: impl FnOnce(&WriteTransaction) -> Result<(), TableError>,
+) -> Result<(), Box<dyn Error>> {
     fs::create_dir_all(path.parent().unwrap_or(path))?;
     let unfinished = path.with_extension("new");
     // What a killed process began is made anew.
     File::create(&unfinished)?;
     let database = Database::builder().set_cache_size(CACHE).create(&unfinished)?;
     let change = database.begin_write()?;
-    change.open_table(BLOCKS)?;
-    change.open_table(TAKEN)?;
+    tables(&change)?;
     change.open_table(GENESIS)?.insert((), &genesis.0)?;
     change.commit()?;
     drop(database);
@@ -150,7 +176,12 @@ fn load(database: &Database) -> Result<Stored, Box<dyn Error>> {
     let block = |entry: Result<(_, AccessGuard<'_, &[u8]>), _>| Ok(serde_json::from_slice(entry?.1.value())?);
     let blocks = read.open_table(BLOCKS)?.iter()?.map(block).collect::<Result<_, Box<dyn Error>>>()?;
     let taken = read.open_table(TAKEN)?.get(())?.map_or(0, |slot| slot.value());
-    Ok(Stored { blocks, taken })
+    let mut learnt = Vec::new();
+    for entry in read.open_table(PEERS)?.iter()? {
+        let (key, address) = entry?;
+        learnt.push(Address { public_key: PublicKey(*key.value()), address: address.value().parse()? });
+    }
+    Ok(Stored { blocks, taken, learnt })
 }
 
 /// Commits until the node ends. `next` is the number of the next block; they are numbered from 0.
@@ -172,6 +203,7 @@ fn commit(database: &Database, mut next: u64, batch: &[Item]) -> Result<u64, red
     let change = database.begin_write()?;
     {
         let (mut blocks, mut taken) = (change.open_table(BLOCKS)?, change.open_table(TAKEN)?);
+        let mut peers = change.open_table(PEERS)?;
         for item in batch {
             match item {
                 Item::Block(block) => {
@@ -180,6 +212,9 @@ fn commit(database: &Database, mut next: u64, batch: &[Item]) -> Result<u64, red
                     next += 1;
                 }
                 Item::Taken(slot) => drop(taken.insert((), slot)?),
+                Item::Peer(Address { public_key, address }) => {
+                    peers.insert(&public_key.0, address.to_string().as_str())?;
+                }
             }
         }
     }

@@ -1,5 +1,6 @@
 //! What is planned for a devnode.
 
+use logos_scenario_runtime::node::{BlobId, ChannelId, Message, MessageId};
 use logos_scenario_runtime::plan::{Binding, Bindings, Plan};
 use logos_scenario_runtime::topology::TopologyBuilder;
 use logos_scenario_runtime::{ScenarioBuilder, ScenarioBuilderExt};
@@ -9,15 +10,15 @@ use super::*;
 fn scenario(topology: impl FnOnce(TopologyBuilder) -> TopologyBuilder) -> ScenarioBuilder {
     ScenarioBuilder::topology_with(|t| topology(t.validators(1).executors(1)))
         .with_program(Devnode::default())
-        .wallets(2)
         .expect_consensus_liveness()
 }
 
+/// A plan with two accounts.
 fn plan() -> Plan {
-    scenario(|topology| topology.with_node("executor-0", |node| node.config("faults.panic_at", 5)))
-        .build()
-        .expect("the scenario is valid")
-        .plan("local")
+    let scenario =
+        scenario(|topology| topology.with_node("executor-0", |node| node.config("faults.panic_at", 5)));
+    let scenario = scenario.build().expect("the scenario is valid");
+    Plan::new("local", scenario.topology(), &[100, 100], &Devnode::default()).expect("it can be planned")
 }
 
 /// The text with names for its keys: they derive from the whole topology, whatever is in it.
@@ -43,6 +44,7 @@ fn a_topology_becomes_configurations_with_symbols() {
 fn bindings_fill_the_symbols_in() {
     let binding = |last: u8| Binding {
         host: format!("127.1.2.{last}"),
+        listen: "0.0.0.0".to_owned(),
         control: format!("127.1.3.{last}"),
         ports: [("p2p", 3000), ("http", 18_080), ("testing_http", 18_081)]
             .map(|(name, number)| (name.to_owned(), number))
@@ -50,7 +52,7 @@ fn bindings_fill_the_symbols_in() {
         directory: "/run/node".into(),
     };
     let nodes = [("validator-0".to_owned(), binding(10)), ("executor-0".to_owned(), binding(11))];
-    let bindings = Bindings { start_time: UNIX_EPOCH, nodes: nodes.into() };
+    let bindings = Bindings { start_time: UNIX_EPOCH, nodes: nodes.into(), relay: Vec::new() };
     let rendered = plan().render(&bindings).expect("all symbols are bound");
     assert_eq!(rendered[1].args, ["/run/node/config.yaml"]);
     let text = &rendered[1].files[0].text;
@@ -106,4 +108,35 @@ fn transfers_are_recognised_in_blocks() {
     let sent = Devnode::default().transfer(1, note, &[(1, 60), (0, 40)]);
     assert_eq!(Devnode::default().transaction_id(&sent.body), Ok(sent.id));
     assert_eq!(sent.notes.iter().map(|note| note.value).collect::<Vec<_>>(), [60, 40]);
+}
+
+#[test]
+fn messages_are_recognised_in_blocks_and_blobs_restored() {
+    let devnode = Devnode::default();
+    let channel = ChannelId([7; 32]);
+    let opening = devnode.inscription(channel, MessageId::NONE, b"hello");
+    let parent = opening.message;
+    let told = Message { channel, id: parent, parent: MessageId::NONE, blob: None };
+    assert_eq!(devnode.messages(&opening.body), Ok(vec![told]));
+    assert_eq!(devnode.transaction_id(&opening.body), Ok(opening.id));
+    let data = vec![5; devnode.blob_size(40)];
+    let dispersal = crate::data::Dispersal {
+        channel_id: crate::wire::ChannelId(channel.0),
+        parent_msg_id: crate::wire::MessageId(parent.0),
+        signer: devnode.signer().parse().unwrap(),
+        data: data.clone(),
+    };
+    let encoded = crate::data::encode(&data, crate::data::Code::of_members(4)).unwrap();
+    let publication = dispersal.publication(encoded.commitment.blob());
+    let blob = BlobId(encoded.commitment.blob().0);
+    let messages = devnode.messages(&serde_json::to_value(&publication).unwrap()).unwrap();
+    assert_eq!((messages[0].parent, messages[0].blob, messages.len()), (parent, Some(blob), 1));
+    let mut shares: Vec<_> =
+        encoded.shares.iter().map(|share| serde_json::to_value(share).unwrap()).collect();
+    assert_eq!(devnode.restore(blob, data.len(), &shares[2..]), Ok(data.clone()));
+    shares[3]["column"][0][0] = 6.into();
+    shares[2] = Value::Null;
+    let error = devnode.restore(blob, data.len(), &shares[1..]).unwrap_err();
+    assert_eq!(error, "1 good shares and 1 bad ones, it takes 2, and 1 that are no shares");
+    assert!(devnode.restore(blob, 31, &shares[..2]).unwrap_err().contains("62 bytes, not 31"));
 }

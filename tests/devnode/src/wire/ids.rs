@@ -11,8 +11,8 @@ macro_rules! hex_bytes {
     ($($(#[$doc:meta])* $name:ident)*) => {$(
         $(#[$doc])*
         #[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-        #[serde(transparent)]
-        pub struct $name(#[serde(with = "hex")] pub [u8; 32]);
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(pub [u8; 32]);
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -33,6 +33,20 @@ macro_rules! hex_bytes {
                 let mut bytes = [0; 32];
                 hex::decode_to_slice(text, &mut bytes).map_err(|_| "expected 64 hex digits".to_owned())?;
                 Ok(Self(bytes))
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = String;
+
+            fn try_from(text: String) -> Result<Self, String> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> Self {
+                hex::encode(id.0)
             }
         }
 
@@ -61,6 +75,23 @@ hex_bytes! {
     Digest
     /// An Ed25519 public key.
     PublicKey
+}
+
+/// Id of a blob: the hash of what commits to its shares.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BlobId(#[serde(with = "ints")] pub [u8; 32]);
+
+impl fmt::Display for BlobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for BlobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BlobId({})", hex::encode(&self.0[..4]))
+    }
 }
 
 /// An Ed25519 signature.

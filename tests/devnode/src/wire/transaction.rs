@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::genesis::Note;
 
-use super::{ChannelId, Hasher, MessageId, NoteId, PublicKey, Signature, TransactionId, ints};
+use super::{BlobId, ChannelId, Hasher, MessageId, NoteId, PublicKey, Signature, TransactionId, ints};
 
 /// A transaction as it is submitted and as it stands in blocks. `P` is the proof of its ledger transaction.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,8 +116,7 @@ pub struct Blob {
     /// The session whose nodes hold the data.
     pub session: u64,
     /// Id of the data.
-    #[serde(with = "ints")]
-    pub blob: [u8; 32],
+    pub blob: BlobId,
     /// Length of the data in bytes.
     pub blob_size: u64,
     /// Price of storing it.
@@ -199,7 +198,7 @@ impl Op {
             Self::Blob(Blob { channel, session, blob, blob_size, da_storage_gas_price, parent, signer }) => {
                 hasher.raw(&channel.0);
                 hasher.u64(*session);
-                hasher.raw(blob);
+                hasher.raw(&blob.0);
                 hasher.u64(*blob_size);
                 hasher.u64(*da_storage_gas_price);
                 hasher.raw(&parent.0);
@@ -278,6 +277,14 @@ impl<P> SignedTransaction<P> {
 }
 
 impl SignedTransaction {
+    /// The blobs that it publishes.
+    pub fn blobs(&self) -> impl Iterator<Item = &Blob> {
+        self.mantle_tx.ops.iter().filter_map(|op| match op {
+            Op::Blob(blob) => Some(blob),
+            Op::Inscribe(_) | Op::SetKeys(_) => None,
+        })
+    }
+
     /// How much of a block it takes, in bytes: its encoding and its signatures.
     #[must_use]
     pub fn weight(&self) -> usize {

@@ -8,7 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
 use logos_scenario_devnode::config::{
-    Config, Faults, GenesisConfig, NetworkConfig, NoteConfig, PeerConfig, Role,
+    Config, DataConfig, Faults, GenesisConfig, NetworkConfig, NoteConfig, PeerConfig, Role,
 };
 use logos_scenario_devnode::genesis::{Genesis, Note};
 use logos_scenario_devnode::keys::SecretKey;
@@ -17,7 +17,7 @@ use logos_scenario_devnode::wire::{Output, PublicKey};
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 use reqwest::{Client, Response};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use serde_json::Value;
 
 /// Where whoever holds a subnet listens: the local backend does as well.
@@ -91,6 +91,10 @@ impl Cluster {
                 active_slot_coeff: 0.9,
                 security_param: 10,
                 leader_keys: vec![key(1, index).to_hex()],
+                data: DataConfig {
+                    members: (0..count).map(|index| key(2, index).public().to_string()).collect(),
+                    ..DataConfig::default()
+                },
                 network: NetworkConfig::default(),
                 storage: Some(directory.path().join(format!("storage-{index}")).display().to_string()),
                 log: "info".to_owned(),
@@ -145,22 +149,19 @@ impl Cluster {
     }
 
     /// Sends a signal and waits for the end.
-    pub(crate) fn end(&mut self, index: usize, signal: Signal) -> (ExitStatus, Duration) {
-        let since = Instant::now();
-        let child = self.nodes[index].child.as_mut().unwrap();
-        kill_process(Pid::from_child(child), signal).unwrap();
-        let status = child.wait().unwrap();
-        (status, since.elapsed())
+    pub(crate) fn end(&mut self, index: usize, signal: Signal) {
+        self.signal(index, signal);
+        self.end_of(index);
     }
 
-    /// How a node ended, once it has.
-    pub(crate) fn ended(&mut self, index: usize) -> Option<ExitStatus> {
-        self.nodes[index].child.as_mut().unwrap().try_wait().unwrap()
-    }
-
-    /// How a node ends on its own; waits for it.
+    /// How a node ends; waits for it.
     pub(crate) fn end_of(&mut self, index: usize) -> ExitStatus {
         self.nodes[index].child.as_mut().unwrap().wait().unwrap()
+    }
+
+    pub(crate) fn has_ended(&self, index: usize) -> bool {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        waitid(WaitId::Pid(self.pid(index)), options).unwrap().is_some()
     }
 
     pub(crate) fn path(&self, index: usize) -> &str {
@@ -212,6 +213,17 @@ impl Cluster {
 
     pub(crate) async fn info(&self, index: usize) -> Option<Value> {
         self.get(index, "/cryptarchia/info").await?.json().await.ok()
+    }
+
+    pub(crate) async fn network(&self, index: usize) -> Value {
+        self.get(index, "/network/info").await.unwrap().json().await.unwrap()
+    }
+
+    pub(crate) async fn metric(&self, index: usize, name: &str) -> u64 {
+        let url = format!("http://{}/metrics", self.nodes[index].config.testing_http);
+        let text = self.client.get(url).send().await.unwrap().text().await.unwrap();
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        value.unwrap_or_else(|| panic!("no metric {name} in:\n{text}"))
     }
 
     pub(crate) async fn height(&self, index: usize) -> u64 {

@@ -53,13 +53,18 @@ async fn kill_at_random(kills: u32, seed: u64) {
     for _ in 0..kills {
         let index = rng.random_range(0..3);
         any_time(&mut rng, Duration::from_millis(300)).await;
-        let told_last = told.listen(&cluster, index).await;
+        let mut told_last = told.listen(&cluster, index).await;
         any_time(&mut rng, Duration::from_millis(20)).await;
         cluster.end(index, Signal::KILL);
+        let catches_up = rng.random_ratio(1, 8);
+        if catches_up {
+            cluster.forget(index);
+            told_last = None;
+        }
         cluster.spawn(index);
-        if rng.random_ratio(1, 4) {
-            // While it starts, too.
-            any_time(&mut rng, Duration::from_millis(100)).await;
+        if catches_up || rng.random_ratio(1, 4) {
+            // While it starts or gets from others all that it forgot, too.
+            any_time(&mut rng, Duration::from_millis(if catches_up { 1_000 } else { 100 })).await;
             cluster.end(index, Signal::KILL);
             cluster.spawn(index);
         }

@@ -1,12 +1,10 @@
-//! The API's codes, types and texts, and a node that hostile input leaves unharmed.
+//! The API's codes, types and texts.
 
 use std::process::Stdio;
 
 use libtest_mimic::Trial;
 use logos_scenario_devnode::wire::{ApiBlock, Block};
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpStream;
 
 use crate::cluster::{Cluster, Layout, spawn, until};
 use crate::trial;
@@ -17,31 +15,29 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("transactions_are_judged_at_once", transactions_are_judged_at_once),
         trial("streams_follow_the_chain", streams_follow_the_chain),
         trial("answers_have_the_shape_of_what_was_captured", answers_have_the_shape_of_what_was_captured),
-        trial("hostile_input_leaves_the_node_unharmed", hostile_input_leaves_the_node_unharmed),
-        trial("deaf_readers_hold_nobody_up", deaf_readers_hold_nobody_up),
         trial("metrics_have_the_documented_names", metrics_have_the_documented_names),
     ]
 }
 
-async fn one_node() -> Cluster {
+pub(crate) async fn one_node() -> Cluster {
     let mut cluster = Cluster::new(1, "200ms", Layout::Star, |_, config| config.security_param = 2);
     cluster.start().await;
     until("it is at height 4", 20, async || cluster.height(0).await >= 4).await;
     cluster
 }
 
-type Request<'a> = (&'a str, &'a str, Option<&'a str>, &'a str);
+pub(crate) type Request<'a> = (&'a str, &'a str, Option<&'a str>, &'a str);
 
-fn get(path: &str) -> Request<'_> {
+pub(crate) fn get(path: &str) -> Request<'_> {
     ("GET", path, None, "")
 }
 
-fn post<'a>(path: &'a str, body: &'a str) -> Request<'a> {
+pub(crate) fn post<'a>(path: &'a str, body: &'a str) -> Request<'a> {
     ("POST", path, Some("application/json"), body)
 }
 
 /// Sends a request as it is; the code and the body of the answer, by exact text or by its beginning.
-async fn check(cluster: &Cluster, request: Request<'_>, code: u16, text: &str) {
+pub(crate) async fn check(cluster: &Cluster, request: Request<'_>, code: u16, text: &str) {
     let (method, path, content_type, body) = request;
     let mut builder = cluster.client.request(method.parse().unwrap(), cluster.url(0, path));
     if let Some(content_type) = content_type {
@@ -83,13 +79,12 @@ async fn answers_are_as_documented() {
     let deep = "[".repeat(100_000);
     check(&cluster, post("/mempool/add/tx", &deep), 422, shape).await;
 
-    let network: Value = cluster.get(0, "/network/info").await.unwrap().json().await.unwrap();
     let host = cluster.nodes[0].config.listen.replace(":3000", "");
     let expected = json!({
         "listen_addresses": [format!("/ip4/{host}/tcp/3000")],
         "n_peers": 0, "n_connections": 0, "n_pending_connections": 0,
     });
-    assert_eq!(network, expected);
+    assert_eq!(cluster.network(0).await, expected);
     let chain = cluster.chain(0).await;
     let ids: Vec<_> = chain.iter().rev().map(|(id, _)| id.clone()).collect();
     let all: Vec<String> = {
@@ -193,80 +188,6 @@ async fn answers_have_the_shape_of_what_was_captured() {
     }
 }
 
-/// Bytes as they are, on a connection of their own, which is then held open.
-async fn throw(cluster: &Cluster, bytes: &[u8]) -> TcpStream {
-    let mut stream = TcpStream::connect(&cluster.nodes[0].config.http).await.unwrap();
-    // The node may close the connection in the middle.
-    let _: std::io::Result<()> = stream.write_all(bytes).await;
-    stream
-}
-
-async fn hostile_input_leaves_the_node_unharmed() {
-    let mut cluster = one_node().await;
-    let mut held = Vec::new();
-    let head = |length: &str| {
-        format!(
-            "POST /mempool/add/tx HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n{length}\r\n\r\n"
-        )
-    };
-    let large = vec![b'x'; 2 * 1024 * 1024];
-    let thrown: [Vec<u8>; 9] = [
-        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec(),
-        b"GET".to_vec(),
-        b"GET / HTTP/9.9\r\n\r\n".to_vec(),
-        [b"GET /".as_slice(), &large].concat(),
-        [b"GET / HTTP/1.1\r\nx: ".as_slice(), &large].concat(),
-        head("content-length: -1").into_bytes(),
-        head("content-length: 99999999999999999999").into_bytes(),
-        head("content-length: 1000000").into_bytes(),
-        [head("transfer-encoding: chunked").as_bytes(), b"ffffffffffffffff\r\n"].concat(),
-    ];
-    for bytes in &thrown {
-        held.push(throw(&cluster, bytes).await);
-    }
-    for _ in 0..200 {
-        held.push(throw(&cluster, b"").await);
-    }
-    let transfer = serde_json::to_string(&cluster.transfer(0).transaction).unwrap();
-    let shape = "Failed to deserialize the JSON body into the target type: …";
-    let broken = "Failed to parse the request body as JSON: …";
-    let transfer_with = |value: &str| transfer.replace("\"value\":100", &format!("\"value\":{value}"));
-    for value in ["-1", "1.5", "18446744073709551616", "\"100\"", "null", "{}"] {
-        check(&cluster, post("/mempool/add/tx", &transfer_with(value)), 422, shape).await;
-    }
-    check(&cluster, post("/mempool/add/tx", &transfer_with("1e999")), 400, broken).await;
-    let most = transfer_with("18446744073709551615");
-    check(&cluster, post("/mempool/add/tx", &most), 422, "inputs and outputs must have the same sum…").await;
-    for body in ["", "\"", "{", "\u{0}", "nul"] {
-        check(&cluster, post("/mempool/add/tx", body), 400, broken).await;
-    }
-    for body in ["null", "[]", "[[]]", "{\"a\":1}", "1e308", "\"\\ud83d\\ude00\""] {
-        check(&cluster, post("/storage/block", body), 422, shape).await;
-    }
-    let ids = format!("[{}]", vec![format!("\"{}\"", "00".repeat(32)); 100_000].join(","));
-    check(&cluster, post("/mantle/status", &ids), 200, "[\"Unknown\",…").await;
-    check(&cluster, get("/cryptarchia/headers?from=00&from=11"), 400, "Failed to deserialize query…").await;
-    check(&cluster, get("/wallet/%ff%fe/balance"), 400, "Invalid URL: …").await;
-
-    let height = cluster.height(0).await;
-    until("it goes on", 20, async || cluster.height(0).await >= height + 3).await;
-    assert!(cluster.ended(0).is_none());
-    assert!(!cluster.log_text(0).contains("panicked"));
-}
-
-async fn deaf_readers_hold_nobody_up() {
-    let cluster = one_node().await;
-    let mut deaf = Vec::new();
-    for path in ["/cryptarchia/blocks/stream", "/cryptarchia/lib-stream"].repeat(50) {
-        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n");
-        deaf.push(throw(&cluster, request.as_bytes()).await);
-    }
-    let mut blocks = cluster.get(0, "/cryptarchia/blocks/stream").await.unwrap();
-    for _ in 0..5 {
-        assert!(blocks.chunk().await.unwrap().is_some());
-    }
-}
-
 async fn metrics_have_the_documented_names() {
     let cluster = one_node().await;
     let url = format!("http://{}/metrics", cluster.nodes[0].config.testing_http);
@@ -283,6 +204,7 @@ async fn metrics_have_the_documented_names() {
     };
     assert!(value("devnode_height") >= 4);
     assert_eq!(value("devnode_blocks_made_total"), value("devnode_height"));
-    assert_eq!(value("devnode_lib_height") + 2, value("devnode_height"));
+    // A block is told to be final once it is stored.
+    assert!((1..=value("devnode_height") - 2).contains(&value("devnode_lib_height")));
     assert_eq!(value("devnode_peers"), 0);
 }

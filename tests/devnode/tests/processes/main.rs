@@ -5,8 +5,10 @@
 
 mod cluster;
 mod consensus;
+mod data;
 mod endurance;
 mod faults;
+mod hostile;
 mod http;
 mod partition;
 mod process;
@@ -27,8 +29,10 @@ fn main() -> ExitCode {
     let counts = Counts::read();
     let trials = [
         consensus::trials(),
+        data::trials(),
         endurance::trials(&counts),
         faults::trials(),
+        hostile::trials(),
         http::trials(),
         partition::trials(),
         process::trials(),

@@ -9,6 +9,7 @@ use crate::trial;
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("a_partition_heals", a_partition_heals),
+        trial("silent_links_are_used_again_once_they_heal", silent_links_are_used_again_once_they_heal),
         trial("a_split_below_the_lib_stays_a_split", a_split_below_the_lib_stays_a_split),
     ]
 }
@@ -66,6 +67,24 @@ async fn a_partition_heals() {
     let height = sides.cluster.height_of_all().await;
     agree_at(&sides.cluster, height + 20, 60).await;
     assert!((0..4).all(|index| !sides.refused(index)));
+}
+
+/// A cut link says nothing, and the connections that it carried stay dead.
+async fn silent_links_are_used_again_once_they_heal() {
+    let sides = Sides::start(10_000).await;
+    let cluster = &sides.cluster;
+    until("all are at height 3", 30, async || cluster.height_of_all().await >= 3).await;
+    let all_have = async |peers: usize| {
+        let infos = (0..4).map(async |index| cluster.network(index).await["n_peers"].as_u64());
+        futures::future::join_all(infos).await.iter().all(|count| *count == Some(peers as u64))
+    };
+    until("all are connected", 30, async || all_have(3).await).await;
+    sides.between.iter().for_each(Relay::silence);
+    until("each sees that the other side is gone", 30, async || all_have(1).await).await;
+    sides.between.iter().for_each(Relay::heal);
+    until("the links are used again", 10, async || all_have(3).await).await;
+    let height = cluster.height_of_all().await;
+    agree_at(cluster, height + 20, 60).await;
 }
 
 async fn a_split_below_the_lib_stays_a_split() {

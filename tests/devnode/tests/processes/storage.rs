@@ -89,6 +89,8 @@ async fn a_strange_storage_is_one_line() {
     cluster.nodes[0].config.security_param += 1;
     cluster.write_config(0);
     refused(&mut cluster, "holds the chain of genesis");
+    cluster.nodes[0].config.security_param -= 1;
+    cluster.write_config(0);
     fs::write(format!("{storage}/blocks.redb"), "no database").unwrap();
     refused(&mut cluster, "blocks.redb: ");
     fs::remove_dir_all(&storage).unwrap();

@@ -1,15 +1,18 @@
 //! Connections, within limits: who connects too often, asks too slowly or never reads takes nothing from others.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustix::net::sockopt::set_tcp_user_timeout;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{debug, warn};
 
 use crate::node::clock::sleep;
@@ -31,6 +34,17 @@ impl Default for Limits {
     }
 }
 
+/// The place that a connection takes among those that there may be; its requests have it as an extension.
+#[derive(Clone)]
+pub(super) struct Place(Arc<Mutex<Option<OwnedSemaphorePermit>>>);
+
+impl Place {
+    /// Makes room for another connection, long before this one ends.
+    pub(super) fn leave(&self) {
+        drop(self.0.lock().expect("a panic anywhere ends the process").take());
+    }
+}
+
 /// How long nobody is let in after the system had no room.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -49,10 +63,10 @@ pub(super) async fn serve(listener: TcpListener, routes: Router, limits: Limits)
         };
         let routes = routes.clone();
         tokio::spawn(async move {
-            if let Err(error) = answer(stream, routes, limits).await {
+            let place = Place(Arc::new(Mutex::new(Some(place))));
+            if let Err(error) = answer(stream, routes, limits, place).await {
                 debug!("a connection ended: {error}");
             }
-            drop(place);
         });
     }
 }
@@ -61,14 +75,20 @@ async fn answer(
     stream: TcpStream,
     routes: Router,
     limits: Limits,
+    place: Place,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     stream.set_nodelay(true)?;
     let unread = u32::try_from(limits.unread.as_millis()).unwrap_or(u32::MAX);
     set_tcp_user_timeout(&stream, unread)?;
+    let routes = TowerToHyperService::new(routes);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(place.clone());
+        routes.call(request)
+    });
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes))
+        .serve_connection(TokioIo::new(stream), service)
         .await?;
     Ok(())
 }

@@ -87,6 +87,23 @@ fn no_slot_is_taken_twice_and_the_order_of_blocks_is_kept_over_a_restart() {
 }
 
 #[test]
+fn a_stored_branch_that_is_abandoned_by_now_keeps_no_node_from_starting() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = Settings { storage: Some(directory.path().to_owned()), ..settings() };
+    let mut other = Chain::new(&settings);
+    let branch = Arc::new(other.make(&leader(0), 1, vec![]).unwrap());
+    let (told, _stored) = unbounded_channel();
+    let (mut storage, _) = Storage::open(directory.path(), other.genesis(), told.clone()).unwrap();
+    for slot in 1..=20 {
+        storage.save(&grow(&mut other, slot));
+    }
+    storage.save(&branch);
+    storage.close();
+    let node = Shared::load(&settings, told).unwrap();
+    assert_eq!(node.lock().chain.tip(), other.tip());
+}
+
+#[test]
 fn nothing_is_told_to_be_final_before_it_is_stored() {
     let (node, mut stored, mut other) = node();
     let mut node = node.lock();

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::routing::get;
 use futures::stream;
@@ -16,7 +17,12 @@ const LATE: Duration = Duration::from_secs(20);
 async fn server(limits: Limits) -> SocketAddr {
     let endless =
         async || Body::from_stream(stream::repeat_with(|| Ok::<_, std::io::Error>(vec![b'x'; 65_536])));
-    let routes = Router::new().route("/", get(async || "hello")).route("/endless", get(endless));
+    let leaving = async move |Extension(place): Extension<Place>| {
+        place.leave();
+        endless().await
+    };
+    let routes = Router::new().route("/", get(async || "hello"));
+    let routes = routes.route("/endless", get(endless)).route("/leaving", get(leaving));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(serve(listener, routes, limits));
@@ -61,5 +67,12 @@ async fn who_does_not_read_is_cut_off() {
     let address = server(limits).await;
     let _deaf = connected(address, "GET /endless HTTP/1.1\r\nhost: x\r\n\r\n").await;
     // The only connection there may be is free again.
+    assert!(rest(connected(address, QUESTION).await).await.ends_with("hello"));
+}
+
+#[tokio::test]
+async fn who_has_left_its_place_holds_nobody_up() {
+    let address = server(Limits { connections: 1, ..Limits::default() }).await;
+    let _deaf = connected(address, "GET /leaving HTTP/1.1\r\nhost: x\r\n\r\n").await;
     assert!(rest(connected(address, QUESTION).await).await.ends_with("hello"));
 }

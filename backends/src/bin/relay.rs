@@ -1,0 +1,5 @@
+//! The program in the image `logos-scenario-relay`.
+
+fn main() -> std::process::ExitCode {
+    logos_scenario::relay(std::env::args())
+}

@@ -1,0 +1,8 @@
+use logos_scenario::prelude::*;
+
+#[scenario]
+async fn counts(_: &mut u64) -> Result {
+    Ok(())
+}
+
+fn main() {}

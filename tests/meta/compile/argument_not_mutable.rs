@@ -1,0 +1,6 @@
+use logos_scenario::prelude::*;
+
+#[scenario]
+async fn looks(_: &Run) {}
+
+fn main() {}

@@ -1,0 +1,8 @@
+use logos_scenario::prelude::*;
+
+#[scenario]
+async fn number(_: &mut Run) -> u32 {
+    7
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+use logos_scenario::prelude::*;
+
+#[scenario]
+async fn number() -> Option<()> {
+    None
+}
+
+fn main() {}

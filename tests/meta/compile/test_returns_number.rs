@@ -1,0 +1,6 @@
+#[logos_scenario::test]
+fn number() -> u32 {
+    7
+}
+
+fn main() {}
