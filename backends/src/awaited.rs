@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::{Arc, Weak, mpsc};
 use std::time::Duration;
 
+use logos_scenario_runtime::deployer::{DeployError, Placement};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::{Instant, Interval};
 
@@ -11,6 +12,8 @@ use crate::thread;
 
 /// How long whoever goes away waits for what it leaves to be removed.
 const REMOVAL: Duration = Duration::from_secs(60);
+/// How long a cluster is not begun while what others left is removed, which may be the room for it.
+const SWEEP: Duration = Duration::from_secs(5);
 /// How often a living owner says so.
 const BEAT: Duration = Duration::from_secs(30);
 
@@ -26,6 +29,18 @@ pub(crate) fn awaited(task: impl Future<Output = ()> + Send + 'static) -> Awaite
         drop(over);
     });
     Awaited(ends)
+}
+
+/// Sweeps before a cluster is made, and beside it where that takes long: what somebody else left and nobody can remove
+/// is no reason to have no cluster, or to have it late.
+pub(crate) async fn swept(
+    place: &Placement,
+    sweep: impl Future<Output = Result<Vec<String>, DeployError>> + Send + 'static,
+) {
+    let place = place.clone();
+    let swept = thread::handle().spawn(async move { place.swept(&sweep.await.unwrap_or_default()) });
+    // It goes on when this is over.
+    let _ = tokio::time::timeout(SWEEP, swept).await;
 }
 
 /// Removes a cluster, unless that was done. Nobody is left to be told; what stays is swept.

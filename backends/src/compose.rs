@@ -120,8 +120,8 @@ impl ComposeDeployer {
         let settings = Settings::get()?;
         let docker = engine::connect(&settings).await?;
         watcher::start("compose");
-        // What somebody else left and nobody can remove is no reason to have no cluster.
-        place.swept(&sweep::sweep(&docker).await.unwrap_or_default());
+        let engine = docker.clone();
+        awaited::swept(place, async move { sweep::sweep(&engine).await }).await;
         let project = Project::new(rand::random(), &plan.key.to_string(), place);
         let made = self.make_project(&docker, &project, plan, place, &settings).await;
         if made.is_err() {

@@ -139,8 +139,8 @@ async fn make(plan: &Plan, place: &Placement, waiting: &mut Waiting) -> Result<K
     let client = context.client().await?;
     allowed(&client, &context).await?;
     watcher::start("k8s");
-    // What somebody else left and nobody can remove is no reason to have no cluster.
-    place.swept(&sweep::sweep(&client).await.unwrap_or_default());
+    let api = client.clone();
+    awaited::swept(place, async move { sweep::sweep(&api).await }).await;
     let names = Names::new(rand::random(), &plan.key.to_string(), place);
     let made = make_namespace(&client, &names, plan, place, &settings, waiting).await;
     if made.is_err() {

@@ -142,10 +142,44 @@ pub(crate) async fn what_a_dead_owner_left_is_swept() -> Outcome {
     owner.runs().await?;
     let label = owner.label();
     drop(owner);
+    swept(&label).await
+}
+
+/// Sweeps until nothing is left of an owner. What others left is not its affair.
+async fn swept(owner: &str) -> Outcome {
     let gone = || async {
-        ComposeDeployer::default().sweep().await.map_err(|error| error.to_string())?;
-        let owned = owned(&label).map_err(|error| error.to_string())?;
-        if owned.is_empty() { Ok(()) } else { Err(format!("{owned:?}")) }
+        let swept = ComposeDeployer::default().sweep().await;
+        let owned = owned(owner).map_err(|error| error.to_string())?;
+        if owned.is_empty() { Ok(()) } else { Err(format!("{owned:?} after {swept:?}")) }
     };
     wait::until("the end of all it had", WITHIN, gone).await.map_err(|error| anyhow!("{error}"))
+}
+
+/// A network that somebody else's container is on stays as long as that container does.
+pub(crate) async fn what_cannot_be_removed_holds_up_no_cluster() -> Outcome {
+    let plan = scenario(validators(1))?.plan("compose");
+    let (_directory, place, label) = placement()?;
+    let guest = ComposeDeployer::default().provision(&plan, &place).await?;
+    let names = labelled(&label)?;
+    let container = names.iter().find(|name| name.ends_with("_validator-0_1")).context("it has one")?;
+    let owner = Owner::start("SCENARIO_REQUIRE", "")?;
+    owner.runs().await?;
+    let dead = owner.label();
+    let host =
+        owned(&dead)?.first().and_then(|line| line.split('_').next()).context("it has one")?.to_owned();
+    let network = format!("{host}_control");
+    docker(&["network", "connect", &network, container])?;
+    drop(owner);
+
+    let left = ComposeDeployer::default().sweep().await.err().context("the network cannot be removed")?;
+    ensure!(left.to_string().contains(&host) && left.to_string().contains("active endpoints"), "{left}");
+    let (_directory, place, _) = placement()?;
+    let made = ComposeDeployer::default();
+    let made = tokio::time::timeout(WITHIN, made.provision(&plan, &place)).await.context("held up")??;
+    ensure!(docker(&["network", "ls"])?.contains(&network), "it was removed");
+    made.teardown().await?;
+    guest.teardown().await?;
+    swept(&dead).await?;
+    ensure!(!docker(&["network", "ls"])?.contains(&network), "it is left");
+    Ok(())
 }

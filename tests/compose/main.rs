@@ -54,6 +54,7 @@ fn main() -> ExitCode {
         engine::nodes_may_do_no_more_than_they_need,
         engine::nothing_is_left_of_a_failed_deployment,
         engine::what_a_dead_owner_left_is_swept,
+        engine::what_cannot_be_removed_holds_up_no_cluster,
         images::a_missing_image_is_told_with_what_builds_it,
         images::a_missing_image_of_the_relay_is_told_with_what_builds_it,
         images::a_program_that_the_image_lacks_is_told,

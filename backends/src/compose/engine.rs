@@ -29,8 +29,8 @@ use crate::env::{DOCKER_HOST, Settings};
 const SOCKET: &str = "/var/run/docker.sock";
 /// How long the engine may take to say which version it is.
 const GREETING: Duration = Duration::from_secs(10);
-/// How long the engine may take to remove what it was told to remove.
-const REMOVAL: Duration = Duration::from_secs(60);
+/// How long the engine may remove nothing of what it was told to remove.
+const STANDSTILL: Duration = Duration::from_secs(10);
 /// What one request may take, in seconds.
 const REQUEST: u64 = 120;
 
@@ -222,15 +222,25 @@ pub(super) async fn labelled(docker: &Docker, label: &str) -> Result<Found, Erro
     })
 }
 
-/// Removes everything that has a label, and returns when the engine has none of it any more.
+/// Removes everything that has a label, and returns when the engine has none of it any more, or gets nowhere.
 pub(super) async fn remove(docker: &Docker, label: &str) -> Result<(), ClusterError> {
     let gone = || async {
         remove_once(docker, label).await.map_err(|error| said(&error))?;
         let left = labelled(docker, label).await.map_err(|error| said(&error))?;
         if left.all().next().is_none() { Ok(()) } else { Err(format!("there are still {}", left.counts())) }
     };
-    let removed = wait::until("all of the cluster to be removed", REMOVAL, gone).await;
-    removed.map_err(|timed_out| ClusterError { subject: "cluster".to_owned(), what: timed_out.to_string() })
+    let mut before = usize::MAX;
+    loop {
+        let Err(timed_out) = wait::until("all of the cluster to be removed", STANDSTILL, gone).await else {
+            return Ok(());
+        };
+        // A busy engine takes its time; one that gets nowhere is not asked for ever.
+        let left = labelled(docker, label).await.map_or(before, |found| found.all().count());
+        if left >= before {
+            return Err(ClusterError { subject: "cluster".to_owned(), what: timed_out.to_string() });
+        }
+        before = left;
+    }
 }
 
 /// Containers hold networks and volumes, so they go first.
