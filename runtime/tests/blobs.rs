@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use logos_scenario_runtime::fake::{FakeDeployer, FakeProgram, Fault};
 use logos_scenario_runtime::workload::BlobSummary;
-use logos_scenario_runtime::{Deployer, Report, RunFailed, ScenarioBuilder, ScenarioBuilderExt, Topology};
+use logos_scenario_runtime::{
+    Deployer, Event, Report, RunFailed, ScenarioBuilder, ScenarioBuilderExt, Topology,
+};
 
 fn builder() -> ScenarioBuilder {
     ScenarioBuilder::with_topology(Topology::with_node_counts(3, 2))
@@ -149,6 +151,23 @@ async fn an_executor_that_is_down_is_passed_over() {
     runner.teardown().await.unwrap();
     let summary = summary(&report);
     assert!(summary.retries > 0 && summary.retrieved == summary.published, "{}", summary.counts());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_executor_takes_with_it_is_dispersed_by_another() {
+    // What it acknowledged and nobody else heard of is lost when it is killed.
+    let deployer = faulty(&["executor-0"], Fault::DropDispersals);
+    let scenario = builder().enable_node_control().build().unwrap();
+    let runner = deployer.deploy(&scenario).await.unwrap();
+    let driving = runner.start(&scenario).await.unwrap();
+    let mut events = driving.context().feed().subscribe();
+    while !matches!(events.next().await, Event::Block(block) if block.height >= 10) {}
+    runner.control().kill("executor-0").await.unwrap();
+    let report = driving.finish().await.unwrap();
+    runner.teardown().await.unwrap();
+    let summary = summary(&report);
+    assert!(summary.published > 20 && summary.retrieved == summary.published, "{}", summary.counts());
+    assert!(summary.retries > 1, "{summary:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,7 +5,8 @@
 //! the window. A channel publishes one blob at a time, since each names the message before it as its parent:
 //! the next one waits until that is in a block; channels publish beside each other. A dispersal that an
 //! executor does not answer, or fails at, goes to the next executor unchanged, so that whatever became of
-//! the first try, nothing else is ever published under that parent.
+//! the first try, nothing else is ever published under that parent. For the same reason what an executor
+//! dispersed goes to another one when that executor ends before a block tells of it.
 
 use crate::context::RunContext;
 use crate::expectation::{AnyExpectation, BlobAvailability};

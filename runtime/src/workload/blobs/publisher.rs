@@ -1,6 +1,6 @@
 //! Opens channels, and publishes what the schedule says on them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,9 +8,10 @@ use rand::seq::SliceRandom;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::log::{BlobLog, Dispersed};
+use super::log::{BlobFate, BlobLog, Dispersed};
 use super::schedule::{BlobSchedule, ScheduledBlob, payload};
 use crate::context::RunContext;
+use crate::deployer::NodeStatus;
 use crate::failure::{Failure, FailureClass};
 use crate::feed::Event;
 use crate::node::{ChannelId, ClientError, DataAvailability, Dispersal, Message, MessageId, NodeClient};
@@ -53,6 +54,10 @@ pub(super) struct Publisher {
     size: usize,
     inscribing: JoinSet<()>,
     dispersing: JoinSet<Option<usize>>,
+    /// Executors that do not run.
+    down: BTreeSet<Arc<str>>,
+    /// Places in the log of blobs that were handed out again, and the executors that may have lost them.
+    again: HashSet<(usize, Arc<str>)>,
     start: Start,
 }
 
@@ -77,6 +82,8 @@ impl Publisher {
             size,
             inscribing: JoinSet::new(),
             dispersing: JoinSet::new(),
+            down: BTreeSet::new(),
+            again: HashSet::new(),
             start: Start::of(cx),
         };
         for index in 0..channels {
@@ -114,6 +121,7 @@ impl Publisher {
         let mut feed = cx.feed().subscribe();
         let stopping = cx.stopping();
         tokio::pin!(stopping);
+        let mut version = 0;
         for scheduled in schedule {
             loop {
                 let (due, can_publish) = (self.start.until(scheduled.due, &cx), !self.free.is_empty());
@@ -122,7 +130,16 @@ impl Publisher {
                     () = &mut stopping => return self.finish().await,
                     event = feed.next() => self.observe(&event),
                     Some(_) = self.inscribing.join_next() => {}
-                    Some(refused) = self.dispersing.join_next() => self.close(refused.ok().flatten()),
+                    Some(refused) = self.dispersing.join_next() => {
+                        self.close(refused.ok().flatten());
+                        self.disperse_again();
+                    }
+                    Ok(states) = cx.node_states_after(version) => {
+                        version = states.version;
+                        let down = states.nodes.iter().filter(|node| !matches!(node.status, NodeStatus::Running | NodeStatus::Paused));
+                        self.down = down.map(|node| node.name.as_str().into()).collect();
+                        self.disperse_again();
+                    }
                     () = due, if can_publish => break,
                 }
             }
@@ -166,19 +183,57 @@ impl Publisher {
         let lane = &mut self.lanes[index];
         let LaneState::Free(parent) = lane.state else { return };
         lane.state = LaneState::Publishes(parent);
-        let dispersal = Dispersal {
-            channel_id: lane.id,
-            parent_msg_id: parent,
-            signer: codec(&self.cx).signer(),
-            data: payload(self.cx.run_seed(), blob.number, self.size),
-        };
         let place = self.log.handed(blob.number, lane.id, parent, self.cx.clock().now());
-        let mut executors: Vec<NodeClient> =
-            self.cx.node_clients().with_role(Role::Executor).into_iter().cloned().collect();
-        executors.rotate_left(blob.executor);
-        let log = Arc::clone(&self.log);
+        let (log, executors, dispersal) =
+            (Arc::clone(&self.log), self.executors(blob.executor), self.dispersal(place));
         self.dispersing
             .spawn(async move { disperse(&log, place, &executors, &dispersal).await.err().map(|()| index) });
+    }
+
+    /// Hands what an executor dispersed that does not run any more, and no block tells of, to the others: an executor
+    /// that is killed takes with it what it had not passed on.
+    fn disperse_again(&mut self) {
+        let lost = |fate: &BlobFate| {
+            let by = &fate.dispersed()?.by;
+            (fate.blocks.is_empty() && self.down.contains(by)).then(|| Arc::clone(by))
+        };
+        let lost: Vec<_> = self
+            .log
+            .lock()
+            .fates
+            .iter()
+            .enumerate()
+            .filter_map(|(place, fate)| Some((place, lost(fate)?)))
+            .collect();
+        for (place, by) in lost {
+            let (log, dispersal) = (Arc::clone(&self.log), self.dispersal(place));
+            let mut executors = self.executors(0);
+            executors.retain(|executor| !self.down.contains(executor.name()));
+            if !executors.is_empty() && self.again.insert((place, by)) {
+                log.lock().retries += 1;
+                self.dispersing.spawn(async move {
+                    disperse(&log, place, &executors, &dispersal).await.err().and(None)
+                });
+            }
+        }
+    }
+
+    /// The executors, from one of them on.
+    fn executors(&self, first: usize) -> Vec<NodeClient> {
+        let mut executors: Vec<_> =
+            self.cx.node_clients().with_role(Role::Executor).into_iter().cloned().collect();
+        executors.rotate_left(first);
+        executors
+    }
+
+    /// What disperses a blob that is in the log.
+    fn dispersal(&self, place: usize) -> Dispersal {
+        let (number, channel_id, parent_msg_id) = {
+            let fate = &self.log.lock().fates[place];
+            (fate.number, fate.channel, fate.parent)
+        };
+        let data = payload(self.cx.run_seed(), number, self.size);
+        Dispersal { channel_id, parent_msg_id, signer: codec(&self.cx).signer(), data }
     }
 
     /// Awaits the answers to what was handed out; says so if no channel could be opened.
@@ -226,8 +281,13 @@ async fn disperse(
                     log.lock().fates[place].answer = Some(Ok(dispersed));
                     return Ok(());
                 }
-                // Why the last one refused is told.
-                Err(error) => log.lock().fates[place].answer = Some(Err(error)),
+                // Why the last one refused is told, unless one dispersed it before.
+                Err(error) => {
+                    let fate = &mut log.lock().fates[place];
+                    if fate.dispersed().is_none() {
+                        fate.answer = Some(Err(error));
+                    }
+                }
             }
         }
         pause(RETRY).await;
