@@ -92,7 +92,9 @@ pub(crate) fn lingers_and_is_adopted() -> Result<(), Failed> {
     let (passed, said) = first.end()?;
     demand(passed, said)?;
     let of_this = |it: &&Value| it["directory"].as_str().is_some_and(|path| path.contains(&files.name));
-    let listed = clusters(|listed| listed.iter().any(|it| of_this(&it)))?;
+    // Its keeper has seen that the invocation ended.
+    let is_left = |it: &&Value| of_this(it) && it["owners"].as_array().is_none_or(Vec::is_empty);
+    let listed = clusters(|listed| listed.iter().any(|it| is_left(&it)))?;
     let keeper = listed.iter().find(of_this).map(pid_of).ok_or("it lingers")??;
 
     let (passed, said) = Invocation::start("cargo-nextest", &files.name, 47, &args)?.end()?;

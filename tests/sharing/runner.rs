@@ -194,7 +194,7 @@ fn settle(command: &mut Command, most: usize) {
 fn known_to_cargo() -> Result<Value, Failed> {
     #[expect(clippy::disallowed_methods, reason = "cargo is a program")]
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    let asked = ["metadata", "--format-version", "1", "--offline"];
+    let asked = ["metadata", "--format-version", "1", "--locked"];
     let told = cargo.args(asked).current_dir(env!("CARGO_MANIFEST_DIR")).output()?;
     if !told.status.success() {
         return Err(String::from_utf8_lossy(&told.stderr).into_owned().into());
