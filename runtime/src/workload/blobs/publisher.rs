@@ -206,15 +206,18 @@ impl Publisher {
             .filter_map(|(place, fate)| Some((place, lost(fate)?)))
             .collect();
         for (place, by) in lost {
-            let (log, dispersal) = (Arc::clone(&self.log), self.dispersal(place));
             let mut executors = self.executors(0);
             executors.retain(|executor| !self.down.contains(executor.name()));
-            if !executors.is_empty() && self.again.insert((place, by)) {
-                log.lock().retries += 1;
-                self.dispersing.spawn(async move {
-                    disperse(&log, place, &executors, &dispersal).await.err().and(None)
-                });
+            if executors.is_empty() || !self.again.insert((place, by)) {
+                continue;
             }
+            let (log, dispersal) = (Arc::clone(&self.log), self.dispersal(place));
+            log.lock().retries += 1;
+            self.dispersing.spawn(async move {
+                // Where all refuse, the first answer stands, and the lane waits on.
+                let _ = disperse(&log, place, &executors, &dispersal).await;
+                None
+            });
         }
     }
 
