@@ -214,5 +214,10 @@ fn is_drawn(browser: &Path) -> Result<(), Failed> {
     }
     has_not(&dom, "could not be drawn")?;
     let index = drawn(browser, &index(&path))?;
-    has(&index, &["1 failed"])
+    has(&index, &["1 failed"])?;
+    // A reader of screens is told what a chart shows, once.
+    for svg in [dom, index].iter().flat_map(|page| page.split("<svg").skip(1)) {
+        has(svg.split('>').next().unwrap_or_default(), &["aria-hidden=\"true\""])?;
+    }
+    Ok(())
 }

@@ -23,7 +23,8 @@
         view.tooltip((_, event, item, value) => {
           place.title = value && typeof value === "object" ? Object.entries(value).map(([k, v]) => `${k}: ${v}`).join("\n") : value ?? "";
         });
-        view.runAsync();
+        // To a screen reader the chart is its label, and its table has the values: no marks one by one.
+        view.runAsync().then(() => place.querySelector("svg").setAttribute("aria-hidden", "true"));
       } catch (error) {
         place.textContent = `This chart could not be drawn (${error}); its table is below.`;
       }
