@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use logos_scenario_runtime::faults::{Link, LinkState, NetworkFault, shapes};
+use logos_scenario_runtime::names::Names;
 use logos_scenario_runtime::plan::Protocol;
 use serde::{Deserialize, Serialize};
 use tokio::net::{TcpListener, UdpSocket};
@@ -41,7 +42,7 @@ pub(crate) struct Way {
     pub(crate) protocol: Protocol,
     /// Where the relay takes what is for it; port 0 is any that is free.
     pub(crate) at: SocketAddr,
-    /// Where it brings it, as `host:port`: a name is looked up for every connection.
+    /// Where it brings it, as `host:port`: a name is looked up by and by, since who is there may move.
     pub(crate) to: String,
 }
 
@@ -54,6 +55,19 @@ pub(crate) struct Relay {
     _carriers: JoinSet<()>,
 }
 
+/// Where a way ends.
+struct Destination {
+    /// `host:port`.
+    address: String,
+    names: Arc<Names>,
+}
+
+impl Destination {
+    async fn find(&self) -> io::Result<SocketAddr> {
+        self.names.find(&self.address).await.map_err(io::Error::other)
+    }
+}
+
 /// Somebody listens at each way's beginning.
 enum Listener {
     Streams(TcpListener),
@@ -63,6 +77,10 @@ enum Listener {
 impl Relay {
     /// Opens ways; also the addresses at which it listens, in their order.
     pub(crate) async fn open(ways: &[Way]) -> io::Result<(Self, Vec<SocketAddr>)> {
+        Self::open_by(Arc::default(), ways).await
+    }
+
+    async fn open_by(names: Arc<Names>, ways: &[Way]) -> io::Result<(Self, Vec<SocketAddr>)> {
         let links = ways.iter().flat_map(|way| [way.link.clone(), way.link.back()]);
         let lines: BTreeMap<Link, Arc<Line>> = links.map(|link| (link, Arc::default())).collect();
         let (mut carriers, mut addresses) = (JoinSet::new(), Vec::new());
@@ -81,13 +99,10 @@ impl Relay {
             };
             addresses.push(address);
             let (there, back) = (Arc::clone(&lines[&way.link]), Arc::clone(&lines[&way.link.back()]));
+            let to = Destination { address: way.to.clone(), names: Arc::clone(&names) };
             match listener {
-                Listener::Streams(listener) => {
-                    carriers.spawn(streams::carry(listener, way.to.clone(), there, back))
-                }
-                Listener::Datagrams(socket) => {
-                    carriers.spawn(datagrams::carry(socket, way.to.clone(), there, back))
-                }
+                Listener::Streams(listener) => carriers.spawn(streams::carry(listener, to, there, back)),
+                Listener::Datagrams(socket) => carriers.spawn(datagrams::carry(socket, to, there, back)),
             };
         }
         let (tell, ended) = watch::channel(false);

@@ -17,6 +17,7 @@ pub mod fake;
 pub mod faults;
 pub mod feed;
 pub mod harness;
+pub mod names;
 pub mod node;
 pub mod plan;
 pub mod process;

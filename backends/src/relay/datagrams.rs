@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::Destination;
 use super::decide::{Fate, Lane, of_datagram};
 use super::line::Line;
 use super::streams::arrive;
@@ -63,7 +64,7 @@ impl Direction {
 }
 
 /// Carries datagrams for ever: `there` from who dials, `back` to it.
-pub(super) async fn carry(socket: UdpSocket, to: String, there: Arc<Line>, back: Arc<Line>) {
+pub(super) async fn carry(socket: UdpSocket, to: Destination, there: Arc<Line>, back: Arc<Line>) {
     let socket = Arc::new(socket);
     let (there, back) = (Direction::new(there), Direction::new(back));
     let mut senders: HashMap<SocketAddr, Arc<UdpSocket>> = HashMap::new();
@@ -96,8 +97,8 @@ pub(super) async fn carry(socket: UdpSocket, to: String, there: Arc<Line>, back:
     }
 }
 
-async fn connected(to: &str) -> Option<UdpSocket> {
-    let to = tokio::net::lookup_host(to).await.ok()?.next()?;
+async fn connected(to: &Destination) -> Option<UdpSocket> {
+    let to = to.find().await.ok()?;
     let any: SocketAddr = if to.is_ipv4() { ([0; 4], 0).into() } else { ([0_u16; 8], 0).into() };
     let node = UdpSocket::bind(any).await.ok()?;
     node.connect(to).await.ok()?;

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::Destination;
 use super::decide::{Fate, Lane, of_stream};
 use super::line::Line;
 
@@ -24,7 +25,8 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_millis(50);
 
 /// Takes connections for ever, and carries what passes them: `there` from who dials, `back` to it.
-pub(super) async fn carry(listener: TcpListener, to: String, there: Arc<Line>, back: Arc<Line>) {
+pub(super) async fn carry(listener: TcpListener, to: Destination, there: Arc<Line>, back: Arc<Line>) {
+    let to = Arc::new(to);
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
@@ -34,14 +36,15 @@ pub(super) async fn carry(listener: TcpListener, to: String, there: Arc<Line>, b
             continue;
         };
         if !there.is_cut() && !back.is_cut() {
-            connections.spawn(connection(dialled, to.clone(), Arc::clone(&there), Arc::clone(&back)));
+            connections.spawn(connection(dialled, Arc::clone(&to), Arc::clone(&there), Arc::clone(&back)));
         }
     }
 }
 
-async fn connection(dialled: TcpStream, to: String, there: Arc<Line>, back: Arc<Line>) {
+async fn connection(dialled: TcpStream, to: Arc<Destination>, there: Arc<Line>, back: Arc<Line>) {
     let both = async {
-        let connected = tokio::time::timeout(CONNECT_WITHIN, TcpStream::connect(to)).await;
+        let connected = async { TcpStream::connect(to.find().await?).await };
+        let connected = tokio::time::timeout(CONNECT_WITHIN, connected).await;
         // A node that does not listen is one that closes connections.
         let Ok(Ok(node)) = connected else { return };
         // Either may be closed by now.

@@ -1,10 +1,13 @@
 //! A relay between real sockets.
 
+use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use logos_scenario_runtime::wait;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::*;
@@ -110,6 +113,32 @@ async fn what_is_seen_tells_latency_and_rate_from_their_absence() {
     assert_eq!(seen(&relay), shaped, "what is as it was keeps what was seen");
     assert!(!echoes(&mut stream).await, "a stream that loses all is given up");
     assert!(seen(&relay).lost > 0);
+}
+
+/// A name is looked up once for all connections that wait for it, also for those that were given up.
+#[tokio::test]
+async fn ways_to_a_name_share_its_lookup() {
+    let node = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = node.local_addr().unwrap().port();
+    let way = Way { to: format!("node:{port}"), ..way(Protocol::Tcp, node.local_addr().unwrap()) };
+    let (asked, answered) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+    let (count, answer) = (Arc::clone(&asked), Arc::clone(&answered));
+    let names = Names::by(move |_| {
+        count.fetch_add(1, Ordering::Relaxed);
+        let answer = Arc::clone(&answer);
+        Box::pin(async move {
+            answer.notified().await;
+            Ok(Ipv4Addr::LOCALHOST.into())
+        })
+    });
+    let (_relay, addresses) = Relay::open_by(Arc::new(names), &[way.clone(), way]).await.unwrap();
+    for at in addresses.iter().cycle().take(10) {
+        drop(TcpStream::connect(at).await.unwrap());
+    }
+    let _waiting = TcpStream::connect(addresses[0]).await.unwrap();
+    answered.notify_one();
+    tokio::time::timeout(WITHIN, node.accept()).await.unwrap().unwrap();
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 mod links;
 mod questions;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use futures::StreamExt as _;
 use libp2p::gossipsub::{self, IdentTopic, MessageAcceptance};
 use libp2p::swarm::SwarmEvent;
 use libp2p::{PeerId, Swarm, ping};
+use logos_scenario_runtime::names::Names;
 use serde::Serialize;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::time::{Interval, MissedTickBehavior, interval};
@@ -38,6 +39,9 @@ pub(super) struct Network {
     clock: Clock,
     state: Shared,
     peers: Peers,
+    /// Peers whose address is being looked up.
+    sought: HashSet<PeerId>,
+    names: Arc<Names>,
     at: SocketAddr,
     delay: RangeInclusive<Duration>,
     /// Peers that were asked for blocks, and what to ask them for next.
@@ -52,7 +56,8 @@ pub(super) enum Later {
     Publish(Arc<Block>),
     /// So much is stored of what was saved since the node started.
     Stored(u64),
-    Dial(PeerId, SocketAddr),
+    /// Where a peer is, or why that is not known.
+    Dial(PeerId, Result<SocketAddr, String>),
     Data(Order),
     /// Some blob is available.
     Sampled,
@@ -81,6 +86,8 @@ impl Network {
             data,
             link: Link::default(),
             state,
+            sought: HashSet::new(),
+            names: Arc::default(),
             at: settings.listen,
             delay: settings.delay.clone(),
             asked: HashMap::new(),
@@ -146,7 +153,7 @@ impl Network {
                 let verdicts = self.state.lock().sampled();
                 self.decide(verdicts);
             }
-            Later::Dial(peer, address) => self.dial_at(peer, address),
+            Later::Dial(peer, found) => self.dial_at(peer, found),
             Later::Abandoned(transactions) => self.tell_abandoned(&transactions),
         }
     }

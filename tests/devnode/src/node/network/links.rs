@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use futures::StreamExt as _;
 use libp2p::multiaddr::Protocol;
@@ -36,20 +37,24 @@ impl Network {
     /// Dials who is absent. Names are looked up beside the loop.
     pub(super) fn dial(&mut self) {
         for (peer, address) in self.peers.choose_absent() {
-            let later = self.later.clone();
+            if !self.sought.insert(peer) {
+                continue;
+            }
+            let (later, names) = (self.later.clone(), Arc::clone(&self.names));
             tokio::spawn(async move {
-                let found = tokio::net::lookup_host(&address).await.map(|mut found| found.next());
-                match found {
-                    // An error says that the node ends.
-                    Ok(Some(address)) => drop(later.send(Later::Dial(peer, address))),
-                    Ok(None) => debug!(%peer, "not dialled: {address} has no address"),
-                    Err(error) => debug!(%peer, "not dialled: {address}: {error}"),
-                }
+                let found = names.find(&address).await;
+                // An error says that the node ends.
+                drop(later.send(Later::Dial(peer, found)));
             });
         }
     }
 
-    pub(super) fn dial_at(&mut self, peer: PeerId, address: SocketAddr) {
+    pub(super) fn dial_at(&mut self, peer: PeerId, found: Result<SocketAddr, String>) {
+        self.sought.remove(&peer);
+        let address = match found {
+            Ok(address) => address,
+            Err(error) => return debug!(%peer, "not dialled: {error}"),
+        };
         let options = DialOpts::peer_id(peer)
             .condition(PeerCondition::DisconnectedAndNotDialing)
             .addresses(vec![multiaddr(address)])

@@ -1,11 +1,15 @@
 //! What a node passes on, and what not, whoever says it.
 
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use libp2p::gossipsub::TopicHash;
 use libp2p::multiaddr::Protocol;
 use libp2p::request_response::{self, Message};
 use tokio::sync::mpsc::unbounded_channel;
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::links::listen;
@@ -211,4 +215,37 @@ async fn what_a_peer_abandoned_is_passed_on() {
         assert_eq!(both.other.heard, [json(&payment(100))]);
     })
     .await;
+}
+
+/// A name server with much to do is asked no more often the longer it takes.
+#[tokio::test]
+async fn peers_are_looked_up_once_until_there_is_an_answer() {
+    let at = |index: u8| Peer { address: format!("relay:{index}"), public_key: leader(index).public() };
+    let settings = Settings { peers: [10, 11, 12].map(at).to_vec(), ..settings() };
+    let (told, mut come) = unbounded_channel();
+    let state = Shared::load(&settings, told.clone()).unwrap();
+    let mut node = Network::new(&settings, state, told).unwrap();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let (answer, answered) = watch::channel(false);
+    node.names = Arc::new(Names::by(move |_| {
+        count.fetch_add(1, Ordering::Relaxed);
+        let mut answered = answered.clone();
+        async move {
+            drop(answered.wait_for(|answered| *answered).await);
+            Err(io::Error::other("there is no such host"))
+        }
+        .boxed()
+    }));
+    for _ in 0..100 {
+        node.dial();
+        tokio::task::yield_now().await;
+    }
+    assert_eq!((asked.load(Ordering::Relaxed), node.sought.len(), come.len()), (1, 3, 0));
+    answer.send_replace(true);
+    for _ in 0..3 {
+        let Some(later @ Later::Dial(..)) = come.recv().await else { panic!("something else came") };
+        node.on_later(later);
+    }
+    assert!(node.sought.is_empty(), "they are looked for anew");
 }
