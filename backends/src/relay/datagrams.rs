@@ -23,6 +23,8 @@ const LONGEST: usize = 65_535;
 const ON_THEIR_WAY: usize = 4_096;
 /// A sender to whom nothing was answered for so long is forgotten, until it sends again.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
+/// A node that answered nothing for so long may have another address by now.
+const SOUGHT_AFTER: Duration = Duration::from_secs(3);
 
 /// One direction of a way.
 struct Direction {
@@ -65,7 +67,7 @@ impl Direction {
 
 /// Carries datagrams for ever: `there` from who dials, `back` to it.
 pub(super) async fn carry(socket: UdpSocket, to: Destination, there: Arc<Line>, back: Arc<Line>) {
-    let socket = Arc::new(socket);
+    let (socket, to) = (Arc::new(socket), Arc::new(to));
     let (there, back) = (Direction::new(there), Direction::new(back));
     let mut senders: HashMap<SocketAddr, Arc<UdpSocket>> = HashMap::new();
     let mut answers = JoinSet::new();
@@ -83,7 +85,8 @@ pub(super) async fn carry(socket: UdpSocket, to: Destination, there: Arc<Line>, 
                         let node = Arc::new(node);
                         senders.insert(sender, Arc::clone(&node));
                         let flow = [&there, &back].map(|direction| Arc::clone(&direction.line));
-                        let answers_of = answer(Arc::clone(&node), Arc::clone(&socket), sender, Arc::clone(&back));
+                        let by = (Arc::clone(&node), Arc::clone(&to));
+                        let answers_of = answer(by, Arc::clone(&socket), sender, Arc::clone(&back));
                         answers.spawn(async move {
                             let _open = flow.each_ref().map(|line| line.open());
                             answers_of.await
@@ -107,18 +110,30 @@ async fn connected(to: &Destination) -> Option<UdpSocket> {
 
 /// Brings what a node answers to a sender back to it, until nothing is answered for long.
 async fn answer(
-    node: Arc<UdpSocket>,
+    (node, to): (Arc<UdpSocket>, Arc<Destination>),
     socket: Arc<UdpSocket>,
     sender: SocketAddr,
     back: Arc<Direction>,
 ) -> SocketAddr {
-    let mut buffer = vec![0; LONGEST];
-    loop {
-        match tokio::time::timeout(FORGOTTEN_AFTER, node.recv(&mut buffer)).await {
-            Ok(Ok(length)) => back.send(&buffer[..length], &socket, Some(sender)),
+    let (mut buffer, mut answered) = (vec![0; LONGEST], Instant::now());
+    let mut seek = answered + SOUGHT_AFTER;
+    while answered.elapsed() < FORGOTTEN_AFTER {
+        match tokio::time::timeout_at(seek, node.recv(&mut buffer)).await {
+            Ok(Ok(length)) => {
+                answered = Instant::now();
+                seek = answered + SOUGHT_AFTER;
+                back.send(&buffer[..length], &socket, Some(sender));
+            }
             // Nobody listens there at the moment.
             Ok(Err(_)) => {}
-            Err(_) => return sender,
+            Err(_) => {
+                if let Ok(to) = to.find().await {
+                    // What cannot be sent there is lost.
+                    let _ = node.connect(to).await;
+                }
+                seek = Instant::now() + SOUGHT_AFTER;
+            }
         }
     }
+    sender
 }

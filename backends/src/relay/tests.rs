@@ -168,6 +168,34 @@ async fn datagrams_pass_or_are_lost() {
     assert!(seen(&relay).least_held.unwrap() >= 20 * MS);
 }
 
+/// A container that is started again has another address; who sends to it does not know.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn datagrams_find_a_node_that_moved() {
+    let moved = Arc::new(AtomicUsize::new(0));
+    let now = Arc::clone(&moved);
+    let names = Names::by(move |_| {
+        let ip = [127, 0, 0, 1 + now.load(Ordering::Relaxed) as u8].into();
+        Box::pin(async move { Ok(ip) })
+    });
+    let node = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let at = node.local_addr().unwrap();
+    let way = Way { to: format!("node:{}", at.port()), ..way(Protocol::Udp, at) };
+    let (_relay, addresses) = Relay::open_by(Arc::new(names), &[way]).await.unwrap();
+    let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    client.connect(addresses[0]).await.unwrap();
+    let mut buffer = [0; 100];
+    client.send(b"here").await.unwrap();
+    node.recv(&mut buffer).await.unwrap();
+    let node = UdpSocket::bind(("127.0.0.2", at.port())).await.unwrap();
+    moved.store(1, Ordering::Relaxed);
+    let arrives = async || {
+        client.send(b"there").await.unwrap();
+        node.try_recv(&mut [0; 100]).map(drop).map_err(|error| error.to_string())
+    };
+    wait::until("a datagram at the new address", WITHIN, arrives).await.unwrap();
+}
+
 /// Time is the test's own here.
 #[tokio::test(start_paused = true)]
 async fn a_stream_is_late_by_its_delay_and_as_wide_as_its_rate() {
