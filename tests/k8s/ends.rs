@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::{Namespace, PersistentVolume, Pod};
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt as _};
 use logos_scenario::wait;
+use logos_scenario_tests::inner::Inner;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::inner::command;
@@ -76,23 +77,42 @@ pub(crate) async fn nothing_is_left_after_sigkill() -> Outcome {
     leaves_nothing("goes_on", Some(Signal::KILL), None).await
 }
 
+/// Its watcher is left, and removes what it had.
+pub(crate) async fn nothing_is_left_when_the_keeper_is_killed_in_a_fault() -> Outcome {
+    let (client, invocation) = (Client::try_default().await?, new_invocation());
+    let (inner, namespace) = parted(&client, &invocation).await?;
+    killed(keeper(&inner, &namespace)?)?;
+    inner.fails(&["infrastructure"])?;
+    nothing_is_left(&client, &invocation).await
+}
+
 /// Nobody is left to sweep up at once: the next one does.
 pub(crate) async fn nothing_is_left_when_keeper_and_watcher_are_killed_in_a_fault() -> Outcome {
     let (client, invocation) = (Client::try_default().await?, new_invocation());
     let (inner, namespace) = parted(&client, &invocation).await?;
-    let owner = &namespace.annotations()["logos-scenario.owner"];
-    let keeper = owner.split('/').nth(2).with_context(|| format!("{owner} names no process"))?;
-    ensure!(keeper != inner.id().to_string(), "the cluster is the keeper's");
+    let keeper = keeper(&inner, &namespace)?;
     let watchers = children(keeper)?;
     ensure!(!watchers.is_empty(), "nobody watches the keeper");
     for process in watchers.iter().map(String::as_str).chain([keeper]) {
-        let process = Pid::from_raw(process.parse()?).context("it is a process")?;
-        kill_process(process, Signal::KILL)?;
+        killed(process)?;
     }
     inner.fails(&["infrastructure"])?;
     // It may be that what another test left cannot be removed just now.
     command("passes", &invocation)?.arg("--sweep").output()?;
     nothing_is_left(&client, &invocation).await
+}
+
+/// The process that owns a cluster.
+fn keeper<'a>(inner: &Inner, namespace: &'a Namespace) -> anyhow::Result<&'a str> {
+    let owner = &namespace.annotations()["logos-scenario.owner"];
+    let keeper = owner.split('/').nth(2).with_context(|| format!("{owner} names no process"))?;
+    ensure!(keeper != inner.id().to_string(), "the cluster is the keeper's");
+    Ok(keeper)
+}
+
+fn killed(process: &str) -> Outcome {
+    let process = Pid::from_raw(process.parse()?).context("it is a process")?;
+    Ok(kill_process(process, Signal::KILL)?)
 }
 
 /// The processes that a process started and that did not end.

@@ -49,6 +49,20 @@ async fn is_parted(run: &mut Run) -> Result {
     run.drive().await
 }
 
+#[scenario(
+    backend = "k8s",
+    validators = 2,
+    slot = "300ms",
+    security_param = 60,
+    duration = "20 blocks",
+    faults
+)]
+async fn is_parted_and_heals(run: &mut Run) -> Result {
+    run.chaos_with(|chaos| chaos.isolate("validator-1").at_height(3).heal_after_blocks(3))
+        .with_expectation(ChainAgreement::default());
+    run.drive().await
+}
+
 #[scenario(backend = "k8s", validators = 2, slot = "300ms", duration = "6s")]
 async fn passes(run: &mut Run) -> Result {
     run.expect_consensus_liveness();

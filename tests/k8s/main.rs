@@ -46,6 +46,7 @@ fn main() -> ExitCode {
         ends::nothing_is_left_of_a_failure,
         ends::nothing_is_left_after_ctrl_c,
         ends::nothing_is_left_after_sigkill,
+        ends::nothing_is_left_when_the_keeper_is_killed_in_a_fault,
         ends::nothing_is_left_when_keeper_and_watcher_are_killed_in_a_fault,
         refusals::a_missing_image_is_told,
         refusals::a_missing_image_of_the_relay_is_told,
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         refusals::missing_permissions_are_told_at_once,
         refusals::a_context_that_is_not_for_tests_is_refused,
         relay::its_end_is_told_and_nothing_is_left,
+        relay::nodes_and_relay_are_reached_by_node_port,
         storage::data_is_in_volumes_of_a_class,
         sweeping::only_an_expired_lease_is_swept,
     ];

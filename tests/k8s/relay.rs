@@ -1,7 +1,7 @@
 //! The relay between pods.
 
 use anyhow::Context;
-use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
 use kube::api::{DeleteParams, ListParams};
 use kube::{Api, Client, ResourceExt as _};
 use logos_scenario_tests::inner::Inner;
@@ -9,6 +9,7 @@ use logos_scenario_tests::inner::Inner;
 use crate::Outcome;
 use crate::ends::{new_invocation, nothing_is_left};
 use crate::inner::{PARTED, command};
+use crate::refusals::told;
 
 /// Starts a case, up to the moment when a node of its cluster is isolated, and finds its namespace.
 pub(crate) async fn parted(client: &Client, invocation: &str) -> anyhow::Result<(Inner, Namespace)> {
@@ -30,4 +31,13 @@ pub(crate) async fn its_end_is_told_and_nothing_is_left() -> Outcome {
         "relay.log",
     ])?;
     nothing_is_left(&client, &invocation).await
+}
+
+/// Faults are told to the relay, and their effect asked of it and of the nodes, by a port of a machine each.
+pub(crate) async fn nodes_and_relay_are_reached_by_node_port() -> Outcome {
+    let machines = Api::<Node>::all(Client::try_default().await?).list(&ListParams::default()).await?;
+    let addresses = machines.into_iter().filter_map(|machine| machine.status?.addresses).flatten();
+    let internal = addresses.into_iter().find(|address| address.type_ == "InternalIP");
+    let host = internal.context("a machine has an address")?.address;
+    told("is_parted_and_heals", &[("K8S_RUNNER_NODE_HOST", &host)], 0, &["1 passed"]).await
 }
