@@ -73,9 +73,8 @@ impl Deployer for K8sDeployer {
         "k8s"
     }
 
-    /// Links are cut by the relay: Kubernetes itself cannot cut off a pod on every network. Nor can it pause one. What
-    /// stops a process by a signal has to run beside it, in a second container of every pod that shares its processes,
-    /// with an image that has such a program; and the kernel's freezer is for those with privileges on the machine.
+    /// Links are cut by the relay: Kubernetes itself cannot cut off a pod on every network. Nor can it pause one;
+    /// what was tried is told in [`guide::backends`](crate::guide::backends).
     fn capabilities(&self) -> Capabilities {
         Capabilities { node_control: true, network_faults: true, shaping: true, ..Capabilities::default() }
     }
