@@ -139,8 +139,11 @@ pub(crate) const KUBE_CONTEXT: &str = "SCENARIO_KUBE_CONTEXT";
 pub(crate) const KUBE_ALLOW: &str = "SCENARIO_KUBE_ALLOW";
 pub(crate) const PULL_POLICY: &str = "NOMOS_TESTNET_IMAGE_PULL_POLICY";
 pub(crate) const STORAGE_CLASS: &str = "SCENARIO_KUBE_STORAGE_CLASS";
-const NODE_HOST: &str = "K8S_RUNNER_NODE_HOST";
+pub(crate) const NODE_HOST: &str = "K8S_RUNNER_NODE_HOST";
 
+/// What builds the images of containers.
+#[cfg(any(feature = "compose", feature = "k8s"))]
+pub(crate) const BUILD: &str = "scripts/build/build-test-image.sh";
 /// The image of the in-tree node.
 pub(crate) const DEFAULT_IMAGE: &str = "logos-scenario-node:local";
 /// The image of the relay of this repository.

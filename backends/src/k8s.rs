@@ -152,7 +152,7 @@ async fn make(plan: &Plan, place: &Placement, waiting: &mut Waiting) -> Result<K
 /// Asks once for what may be done; who was told a gap asks again.
 async fn allowed(client: &Client, context: &Context) -> Result<(), DeployError> {
     static ALLOWED: OnceCell<()> = OnceCell::const_new();
-    ALLOWED.get_or_try_init(|| permissions::check(client, &context.name)).await.copied()
+    ALLOWED.get_or_try_init(|| permissions::check(client, context)).await.copied()
 }
 
 async fn make_namespace(

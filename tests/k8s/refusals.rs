@@ -100,6 +100,18 @@ fn kubeconfig(
     Ok(path.display().to_string())
 }
 
+/// An address for documentation, which is nobody's.
+pub(crate) async fn a_machine_that_is_none_is_told() -> Outcome {
+    let texts =
+        ["K8S_RUNNER_NODE_HOST: `192.0.2.1` is no machine of the cluster", "`kubectl get nodes -o wide`"];
+    told("passes", &[("K8S_RUNNER_NODE_HOST", "192.0.2.1")], 101, &texts).await
+}
+
+pub(crate) async fn a_storage_class_without_volumes_is_told() -> Outcome {
+    let texts = ["PersistentVolumeClaims", "SCENARIO_KUBE_STORAGE_CLASS", "event ProvisioningFailed"];
+    told("passes", &[("SCENARIO_KUBE_STORAGE_CLASS", "no-such-class")], 101, &texts).await
+}
+
 pub(crate) async fn missing_permissions_are_told_at_once() -> Outcome {
     let directory = tempfile::tempdir()?;
     let api: Api<ServiceAccount> = Api::namespaced(Client::try_default().await?, "default");
@@ -136,6 +148,19 @@ pub(crate) async fn missing_permissions_are_told_at_once() -> Outcome {
     let outcome = told("passes", &[("KUBECONFIG", &path)], 101, &texts).await;
     api.delete(&name, &DeleteParams::default()).await?;
     outcome
+}
+
+pub(crate) async fn a_server_that_does_not_answer_is_told() -> Outcome {
+    let directory = tempfile::tempdir()?;
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    let path = kubeconfig(directory.path(), |kubeconfig| {
+        for named in &mut kubeconfig.clusters {
+            named.cluster.as_mut().context("it has an address")?.server = Some(format!("https://{nobody}"));
+        }
+        Ok(())
+    })?;
+    let told_of = format!("the API server at https://{nobody} does not answer: ");
+    told("passes", &[("KUBECONFIG", &path)], 101, &[&told_of, "start the cluster"]).await
 }
 
 pub(crate) async fn a_context_that_is_not_for_tests_is_refused() -> Outcome {

@@ -9,10 +9,7 @@ use logos_scenario_runtime::deployer::DeployError;
 use logos_scenario_runtime::plan::{Plan, PlannedNode};
 
 use super::engine::{is_missing, refused};
-use crate::env::{DEFAULT_IMAGE, DEFAULT_RELAY_IMAGE, IMAGE, RELAY_IMAGE, Settings};
-
-/// What builds the image that nodes run.
-const BUILD: &str = "scripts/build/build-test-image.sh";
+use crate::env::{BUILD, DEFAULT_IMAGE, DEFAULT_RELAY_IMAGE, IMAGE, RELAY_IMAGE, Settings};
 
 /// The name of a node's image.
 pub(super) fn of<'a>(node: &'a PlannedNode, settings: &'a Settings) -> &'a str {

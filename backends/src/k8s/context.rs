@@ -76,6 +76,14 @@ impl Context {
         Ok(Self { name, kubeconfig })
     }
 
+    /// Where the kubeconfig says that the cluster's API is.
+    pub(super) fn server(&self) -> Option<&str> {
+        let named = self.kubeconfig.contexts.iter().find(|context| context.name == self.name)?;
+        let cluster = &named.context.as_ref()?.cluster;
+        let cluster = self.kubeconfig.clusters.iter().find(|named| named.name == *cluster)?;
+        cluster.cluster.as_ref()?.server.as_deref()
+    }
+
     /// A client of the cluster; its requests are made by the runtime that this is called on.
     pub(super) async fn client(&self) -> Result<Client, DeployError> {
         let failed = |error: &dyn std::fmt::Display| {

@@ -160,18 +160,21 @@ impl Nodes {
         DeployError { what, log: self.last_log_lines(node), ..failed }
     }
 
-    /// What Kubernetes told of a node, for a message.
+    /// What Kubernetes told of a node's pod, and what it warned of besides, for a message.
     async fn events(&self, node: &str) -> String {
         let api: Api<Event> = Api::namespaced(self.client.clone(), &self.cluster);
         let Ok(events) = api.list(&ListParams::default()).await else { return String::new() };
         let pod = render::pod(node);
         let about = events.into_iter().filter(|event| {
-            event.involved_object.name.as_ref().is_some_and(|name| *name == pod || name == node)
+            let warns = event.type_.as_deref() == Some("Warning");
+            event.involved_object.name.as_ref().is_some_and(|name| *name == pod || (warns && name == node))
         });
         let told = about.filter_map(|event| {
             Some(format!("\n  event {}: {}", event.reason?, event.message.unwrap_or_default().trim()))
         });
-        told.collect()
+        let mut told: Vec<_> = told.collect();
+        told.dedup();
+        told.concat()
     }
 
     fn last_log_lines(&self, node: &Node) -> Option<String> {

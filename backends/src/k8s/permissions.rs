@@ -9,7 +9,8 @@ use kube::api::PostParams;
 use kube::{Api, Client};
 use logos_scenario_runtime::deployer::DeployError;
 
-use super::engine::refused;
+use super::context::Context;
+use super::engine::said;
 
 /// What is done, by API group and resource.
 const NEEDED: [(&str, &str, &[&str]); 14] = [
@@ -30,7 +31,7 @@ const NEEDED: [(&str, &str, &[&str]); 14] = [
 ];
 
 /// Asks for every permission in all namespaces, since that of a cluster is yet to be made.
-pub(super) async fn check(client: &Client, context: &str) -> Result<(), DeployError> {
+pub(super) async fn check(client: &Client, context: &Context) -> Result<(), DeployError> {
     let api: Api<SelfSubjectAccessReview> = Api::all(client.clone());
     let asked = NEEDED
         .iter()
@@ -41,9 +42,10 @@ pub(super) async fn check(client: &Client, context: &str) -> Result<(), DeployEr
         Ok::<_, kube::Error>((!allowed).then(|| told(group, resource, verb)))
     });
     let answers = try_join_all(answers).await;
-    let answers = answers.map_err(|error| refused("permissions", "cannot be asked for", &error))?;
+    let (name, server) = (&context.name, context.server().unwrap_or_default());
+    let answers = answers.map_err(|error| unanswered(&error, name, server))?;
     let gaps: Vec<_> = answers.into_iter().flatten().collect();
-    if gaps.is_empty() { Ok(()) } else { Err(missing(&gaps, context)) }
+    if gaps.is_empty() { Ok(()) } else { Err(missing(&gaps, name)) }
 }
 
 fn review(group: &str, resource: &str, verb: &str) -> SelfSubjectAccessReview {
@@ -73,6 +75,28 @@ fn told(group: &str, resource: &str, verb: &str) -> String {
     }
 }
 
+/// Why nothing can be asked at all.
+fn unanswered(error: &kube::Error, context: &str, server: &str) -> DeployError {
+    let said = said(error);
+    let (what, try_next) = match error {
+        kube::Error::Api(status) if status.code == 401 => (
+            format!("the API server at {server} does not know its user: {said}"),
+            format!(
+                "renew the kubeconfig's credentials, until `kubectl --context {context} get namespaces` answers"
+            ),
+        ),
+        kube::Error::Api(_) => (
+            format!("what its user may do cannot be asked: {said}"),
+            "read what the API server says".to_owned(),
+        ),
+        _ => (
+            format!("the API server at {server} does not answer: {said}"),
+            format!("start the cluster, or see why `kubectl --context {context} version` finds none"),
+        ),
+    };
+    DeployError::new(format!("context `{context}`"), what, try_next)
+}
+
 fn missing(gaps: &[String], context: &str) -> DeployError {
     DeployError::new(
         "permissions",
@@ -88,6 +112,17 @@ fn missing(gaps: &[String], context: &str) -> DeployError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_does_not_answer_is_told() {
+        let status =
+            kube::core::Status { code: 401, message: "Unauthorized".to_owned(), ..Default::default() };
+        assert_eq!(
+            unanswered(&kube::Error::Api(Box::new(status)), "test", "https://10.0.0.1").to_string(),
+            "context `test`: the API server at https://10.0.0.1 does not know its user: Unauthorized; renew the \
+             kubeconfig's credentials, until `kubectl --context test get namespaces` answers"
+        );
+    }
 
     #[test]
     fn all_gaps_are_told_at_once() {

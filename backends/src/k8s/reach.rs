@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::{Api, Client};
@@ -14,6 +15,10 @@ use tokio::task::JoinSet;
 
 use super::engine::refused;
 use super::render::{self, Ports};
+use crate::env::NODE_HOST;
+
+/// How long a machine of the cluster may take to answer, if only to refuse a connection.
+const MACHINE: Duration = Duration::from_secs(10);
 
 /// Where nodes are reached; dropping it ends what listens.
 #[derive(Debug, Default)]
@@ -72,7 +77,25 @@ impl Reach {
             });
             reach.addresses.insert(node.clone(), addresses.collect());
         }
+        reach.machine_answers(host).await?;
         Ok(reach)
+    }
+
+    /// Whether there is a machine; whether its nodes listen yet is not asked.
+    async fn machine_answers(&self, host: &str) -> Result<(), DeployError> {
+        let Some(address) = self.addresses.values().flat_map(BTreeMap::values).next() else { return Ok(()) };
+        let why = match tokio::time::timeout(MACHINE, TcpStream::connect(address)).await {
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => return Ok(()),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no answer from {address} within {} s", MACHINE.as_secs()),
+        };
+        Err(DeployError::new(
+            NODE_HOST,
+            format!("`{host}` is no machine of the cluster that can be reached from here: {why}"),
+            "let it be the address of one, as `kubectl get nodes -o wide` lists them, or unset it to reach nodes by \
+             port-forward",
+        ))
     }
 
     /// The address that answers here for a port in a node's pod.

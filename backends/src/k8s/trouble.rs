@@ -6,7 +6,10 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Event, Pod};
 use logos_scenario_runtime::deployer::DeployError;
 
 use super::labels::NODE;
-use crate::env::{IMAGE, NODE_CPUS, NODE_MEMORY, PULL_POLICY, RELAY_IMAGE};
+use crate::env::{
+    BUILD, DEFAULT_IMAGE, DEFAULT_RELAY_IMAGE, IMAGE, NODE_CPUS, NODE_MEMORY, PULL_POLICY, RELAY_IMAGE,
+    STORAGE_CLASS,
+};
 use crate::relay::ways::RELAY;
 
 /// How long something that often passes may last.
@@ -50,8 +53,15 @@ pub(super) fn of_pod(pod: &Pod) -> Option<Trouble> {
             .flatten()
             .find(|condition| condition.type_ == "PodScheduled" && condition.status == "False")?;
         let reason = condition.reason.as_deref().unwrap_or("Unschedulable");
-        let fewer = format!("start fewer nodes at once, lower {NODE_MEMORY} or {NODE_CPUS}, or add machines");
-        let trouble = Trouble::new(reason, condition.message.as_deref().unwrap_or_default(), fewer);
+        let message = condition.message.as_deref().unwrap_or_default();
+        let try_next = if message.contains("PersistentVolumeClaim") || message.contains("persistentvolumeclaim") {
+            format!(
+                "let {STORAGE_CLASS} name a storage class that has or makes volumes: `kubectl get storageclass` lists them"
+            )
+        } else {
+            format!("start fewer nodes at once, lower {NODE_MEMORY} or {NODE_CPUS}, or add machines that take pods")
+        };
+        let trouble = Trouble::new(reason, message, try_next);
         // A claim is bound a moment after its pod was made.
         Some(Trouble { patience: PASSING, ..trouble })
     })
@@ -75,11 +85,16 @@ fn of_container(container: &ContainerStatus, pod: &Pod) -> Option<Trouble> {
     let reason = waiting.reason.as_deref()?;
     let try_next = match reason {
         "ErrImageNeverPull" | "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" => {
-            let setting = if is_relay(pod) { RELAY_IMAGE } else { IMAGE };
-            format!(
-                "see whether image `{image}` is where the cluster's machines find it: {setting} names another, \
-                 {PULL_POLICY} says whether it is pulled"
-            )
+            let (setting, default) =
+                if is_relay(pod) { (RELAY_IMAGE, DEFAULT_RELAY_IMAGE) } else { (IMAGE, DEFAULT_IMAGE) };
+            let see = match image == default {
+                true => format!(
+                    "build image `{image}` with `{BUILD}` and bring it to the cluster's machines, as `kind load \
+                     docker-image {image}` or `minikube image load {image}` does"
+                ),
+                false => format!("see whether image `{image}` is where the cluster's machines find it"),
+            };
+            format!("{see}: {setting} names another, {PULL_POLICY} says whether it is pulled")
         }
         "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
             format!("see whether image `{image}` has the program, and what its pod's events say")
@@ -163,14 +178,26 @@ mod tests {
             &["validator-0", "ErrImageNeverPull: said", "`the:image`", IMAGE],
         );
         check(waiting("ImagePullBackOff"), &["ImagePullBackOff: said", PULL_POLICY]);
+        let mut pod = pod(waiting("ErrImagePull"));
+        pod.spec.as_mut().unwrap().containers[0].image = Some(DEFAULT_IMAGE.to_owned());
+        let told = of_pod(&pod).unwrap().try_next;
+        assert!(
+            told.contains(BUILD) && told.contains("kind load docker-image logos-scenario-node:local"),
+            "{told}"
+        );
         check(waiting("CreateContainerConfigError"), &["said", "events"]);
         check(waiting("CrashLoopBackOff"), &["log"]);
         let cannot = json!({ "reason": "ContainerCannotRun", "message": "not found", "exitCode": 127 });
         check(container(json!({ "terminated": cannot })), &["not found", "has the program `nope`"]);
-        let unscheduled = json!({
-            "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes",
-        });
-        check(json!({ "conditions": [unscheduled] }), &["Unschedulable: 0/1 nodes", NODE_MEMORY]);
+        let unscheduled = |message: &str| {
+            let condition = json!({
+                "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message,
+            });
+            json!({ "conditions": [condition] })
+        };
+        check(unscheduled("0/1 nodes"), &["Unschedulable: 0/1 nodes", NODE_MEMORY]);
+        check(unscheduled("pod has unbound immediate PersistentVolumeClaims."), &["unbound", STORAGE_CLASS]);
+        check(unscheduled("persistentvolumeclaim \"a\" not found"), &["not found", STORAGE_CLASS]);
     }
 
     #[test]
