@@ -2,13 +2,15 @@
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 
-/// What is above the code of interest, where a trace begins.
+/// What is above the code of interest, where a trace begins. A function without debug information has a path and no
+/// file, one with it a file and no path.
 const ABOVE: &[&str] = &[
     "anyhow",
     "core::option::",
     "core::panicking::",
     "core::result::",
     "/harness/logs.rs",
+    "::harness::logs::",
     "core::ops::function::Fn::call",
     "rust_begin_unwind",
     "std::backtrace",
@@ -23,6 +25,9 @@ const BELOW: &[&str] = &[
     "/case/body.rs",
     "/harness/plain.rs",
     "/runner/tasks.rs",
+    "::case::body::",
+    "::harness::plain::",
+    "::runner::tasks::",
     "tokio::runtime::",
 ];
 
@@ -78,6 +83,11 @@ mod tests {
              at ./tests/scenarios.rs:9:5
 ";
         assert_eq!(between(trace), kept);
+        let without_files = "   0: logos_scenario_runtime::harness::logs::panicked
+   1: users::checks
+   2: logos_scenario_runtime::case::body::call
+";
+        assert_eq!(between(without_files), "   1: users::checks\n");
         let strange = "   0: clone3\n   1: tokio::runtime::poll\n";
         assert_eq!(between(strange), "   0: clone3\n");
         assert_eq!(between("disabled backtrace"), "disabled backtrace\n");
