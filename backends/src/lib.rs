@@ -123,7 +123,8 @@ pub fn settings() -> impl Iterator<Item = &'static logos_scenario_runtime::env::
 /// - a profile `ci` whose JUnit has the text of each failure.
 ///
 /// A retry has a directory of its own, `target/scenario/<run>/<case>/<attempt>`. Cases that are ignored, also for want of
-/// their backend, are skipped, and `--run-ignored` runs them. Tests may run from an archive (`cargo nextest archive`,
+/// their backend, are skipped, and `--run-ignored` runs them; nextest keeps the reasons to itself, and
+/// `cargo test -- --list --ignored` tells them. Tests may run from an archive (`cargo nextest archive`,
 /// then `run --archive-file`) on a machine without the build: a program given by `env!("CARGO_BIN_EXE_…")` is found
 /// where nextest extracted it, and what the runs leave is in the `target` folder beside it.
 #[macro_export]

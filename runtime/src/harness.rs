@@ -27,6 +27,7 @@ mod attempt;
 mod body;
 pub(crate) mod github;
 mod interrupt;
+mod list;
 mod logs;
 mod plain;
 mod progress;
@@ -226,6 +227,7 @@ struct Shared {
     interrupt: Interrupt,
     progress: Progress,
     shows_passing: bool,
+    runs_ignored: bool,
     fail_fast: bool,
     has_failed: AtomicBool,
 }
@@ -247,51 +249,69 @@ fn run_cases(
     chosen.extend(tests.iter().map(|(name, _)| args.chooses(cases, name, name) && tags.choose(&[])));
     let count = chosen.iter().filter(|chosen| **chosen).count();
 
+    let skips =
+        Skips::find(cases.iter().zip(&chosen).filter(|(_, chosen)| **chosen).map(|((_, case), _)| case));
+    let arguments = args.arguments(count);
+    if arguments.list {
+        let entries = entries(cases, tests, &skips).zip(&chosen);
+        let entries = entries.filter_map(|(entry, chosen)| chosen.then_some(entry));
+        list::print(entries.collect(), &arguments);
+        return ExitCode::SUCCESS;
+    }
     logs::install(args.no_capture);
-    let (progress, arguments) = Progress::begin(args.arguments(count), args.no_capture);
+    let (progress, arguments) = Progress::begin(arguments, args.no_capture);
     let shared = Arc::new(Shared {
         pool,
         interrupt: Interrupt::default(),
         progress: progress.clone(),
         shows_passing: arguments.show_output,
+        runs_ignored: arguments.ignored || arguments.include_ignored,
         fail_fast: args.fail_fast,
         has_failed: AtomicBool::new(false),
     });
-    let skips =
-        Skips::find(cases.iter().zip(&chosen).filter(|(_, chosen)| **chosen).map(|((_, case), _)| case));
     let mut trials: Vec<Trial> = Vec::with_capacity(chosen.len());
     // One after the other they run in the order of their names.
-    let sorted = !arguments.list && arguments.test_threads != Some(1);
+    let sorted = arguments.test_threads != Some(1);
     let length =
         |(index, (_, case)): (usize, &(String, Case))| (sorted && chosen[index]).then(|| case.length());
     for index in longest_first(&cases.iter().enumerate().map(length).collect::<Vec<_>>()) {
         let (name, case) = &cases[index];
-        trials.push(if chosen[index] {
-            case_trial(name, case, &skips, &arguments, &shared)
-        } else {
-            left_out()
-        });
+        trials.push(if chosen[index] { case_trial(name, case, &skips, &shared) } else { left_out() });
     }
     for ((name, test), chosen) in tests.iter().zip(&chosen[cases.len()..]) {
-        trials.push(if *chosen { plain::trial(name, test) } else { left_out() });
+        trials.push(if *chosen { plain_trial(name, test, &shared) } else { left_out() });
     }
     args.shuffle(&mut trials);
-    if !arguments.list {
-        let will_run = cases.iter().zip(&chosen).filter(|((_, case), chosen)| {
-            **chosen && (arguments.ignored || arguments.include_ignored || skips.reason(case).is_none())
-        });
-        will_run.for_each(|((_, case), _)| plan(case, &shared.pool));
-        shared.interrupt.listen(&progress);
-    }
+    let will_run = cases
+        .iter()
+        .zip(&chosen)
+        .filter(|((_, case), chosen)| **chosen && (shared.runs_ignored || skips.reason(case).is_none()));
+    will_run.for_each(|((_, case), _)| plan(case, &shared.pool));
+    shared.interrupt.listen(&progress);
     let conclusion = libtest_mimic::run(&arguments, trials);
-    if !arguments.list {
-        write_index();
-    }
+    write_index();
     progress.end();
     if let Some(summary) = shared.pool.summary().filter(|_| shared.pool.wants_plans()) {
         eprintln!("{summary}");
     }
     conclusion.exit_code()
+}
+
+/// What a list tells of all cases and tests.
+fn entries<'a>(
+    cases: &'a [(String, Case)],
+    tests: &'a [(String, &'static PlainTest)],
+    skips: &Skips,
+) -> impl Iterator<Item = list::Entry<'a>> {
+    let cases = cases.iter().map(|(name, case)| {
+        let CaseDef { function, file, line, column, .. } = *case.def;
+        list::Entry { name, function, file, line, column, ignored: skips.reason(case) }
+    });
+    let tests = tests.iter().map(|(name, test)| {
+        let PlainTest { function, file, line, column, ignore, .. } = **test;
+        list::Entry { name, function, file, line, column, ignored: ignore.map(skip::attribute) }
+    });
+    cases.chain(tests)
 }
 
 /// The order in which cases of these lengths run, so that none is left to run alone; others come last.
@@ -316,33 +336,39 @@ fn left_out() -> Trial {
     Trial::test(args::LEFT_OUT, || Ok(()))
 }
 
-fn case_trial(
+fn case_trial(name: &str, case: &Case, skips: &Skips, shared: &Arc<Shared>) -> Trial {
+    let (owned, case) = (name.to_owned(), case.clone());
+    let reason = skips.reason(&case);
+    trial(name, reason, shared, move |shared| attempt::run(&owned, &case, shared))
+}
+
+fn plain_trial(name: &str, test: &'static PlainTest, shared: &Arc<Shared>) -> Trial {
+    let owned = name.to_owned();
+    trial(name, test.ignore.map(skip::attribute), shared, move |shared| plain::run(&owned, test, shared))
+}
+
+/// A trial that is ignored for a reason, unless it is asked for: whoever asks for what is ignored gets it, with the
+/// failure that comes of it.
+fn trial(
     name: &str,
-    case: &Case,
-    skips: &Skips,
-    arguments: &libtest_mimic::Arguments,
+    ignored: Option<String>,
     shared: &Arc<Shared>,
+    run: impl FnOnce(&Shared) -> Result<(), Failed> + Send + 'static,
 ) -> Trial {
-    let reason = skips.reason(case);
-    if let Some(reason) = reason.as_ref().filter(|_| arguments.list && arguments.ignored) {
-        eprintln!("note: {name} is ignored: {reason}");
-    }
-    // Whoever asks for what is ignored gets it, with the failure that comes of it.
-    let asked_for = arguments.ignored || arguments.include_ignored;
-    if let Some(reason) = reason.filter(|_| !asked_for && !arguments.list) {
+    let is_ignored = ignored.is_some();
+    if let Some(reason) = ignored.filter(|_| !shared.runs_ignored) {
         return Trial::ignorable_test(name, || Ok(Completion::ignored_with(reason)));
     }
-    let ignored = skips.reason(case).is_some();
-    let (owned, case, shared) = (name.to_owned(), case.clone(), Arc::clone(shared));
+    let shared = Arc::clone(shared);
     Trial::ignorable_test(name, move || {
         if shared.fail_fast && shared.has_failed.load(Ordering::Relaxed) {
             return Ok(Completion::ignored_with("an earlier case failed, and --fail-fast is given"));
         }
-        let outcome: Result<(), Failed> = attempt::run(&owned, &case, &shared);
+        let outcome = run(&shared);
         shared.has_failed.fetch_or(outcome.is_err(), Ordering::Relaxed);
         outcome.map(|()| Completion::Completed)
     })
-    .with_ignored_flag(ignored)
+    .with_ignored_flag(is_ignored)
 }
 
 #[cfg(test)]
@@ -355,5 +381,23 @@ mod tests {
             [Some(2), None, Some(9), Some(2), Some(0)].map(|length| length.map(Duration::from_secs));
         assert_eq!(longest_first(&lengths), [2, 0, 3, 4, 1]);
         assert_eq!(longest_first(&[None, None]), [0, 1]);
+    }
+
+    #[test]
+    fn a_program_without_scenarios_is_told_to_have_some() {
+        let told = |libraries, nothing| {
+            let problems = dropped(&Program { main_crate: "suite", libraries }, nothing);
+            problems.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(told(&[], false), [""; 0]);
+        assert!(
+            told(&[], true)[0]
+                .starts_with("suite: no scenario is registered, so that this program would test nothing")
+        );
+        let both = told(&["theirs"], true);
+        assert_eq!(
+            both,
+            ["theirs: no scenario of this crate is registered; look whether its modules are declared"]
+        );
     }
 }

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use clap::Parser;
 use libtest_mimic::{Arguments, Trial};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -138,7 +139,15 @@ pub(super) fn parse(args: impl Iterator<Item = String>, env: &Libtest) -> Result
         // To libtest the format is the last word.
         kept.retain(|arg| arg != "-q" && arg != "--quiet");
     }
-    let mut rest = Arguments::from_iter(kept);
+    if kept.iter().any(|arg| arg == "--test") {
+        // To libtest both together are neither of them, and there are no benchmarks here.
+        kept.retain(|arg| arg != "--bench");
+    }
+    let mut rest = Arguments::try_parse_from(kept).map_err(|error| {
+        // Where it cannot be printed, nobody reads it.
+        let _ = error.print();
+        if error.use_stderr() { ExitCode::from(BAD_ARGUMENTS) } else { ExitCode::SUCCESS }
+    })?;
     rest.test_threads = rest.test_threads.or(env.threads);
     if rest.test_threads == Some(0) {
         return Err(refuse("argument for --test-threads must not be 0"));
@@ -166,9 +175,12 @@ pub(super) fn parse(args: impl Iterator<Item = String>, env: &Libtest) -> Result
     })
 }
 
+/// libtest's exit code for arguments that it refuses.
+const BAD_ARGUMENTS: u8 = 101;
+
 fn refuse(why: &str) -> ExitCode {
     eprintln!("error: {why}");
-    ExitCode::from(101)
+    ExitCode::from(BAD_ARGUMENTS)
 }
 
 /// `--option=value` as two arguments, up to `--`, where the option has a value. That of one without effect has none.
@@ -224,7 +236,7 @@ impl Args {
 
     /// Puts trials into random order where that is wanted.
     pub(super) fn shuffle(&self, trials: &mut [Trial]) {
-        let Some(seed) = self.shuffle.filter(|_| !self.rest.list) else { return };
+        let Some(seed) = self.shuffle else { return };
         eprintln!("shuffle seed: {seed}");
         trials.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
     }
@@ -281,8 +293,14 @@ mod tests {
             "--shuffle-seed",
             "--fault-plan",
             "--fault-plan /no/such/report.json",
+            "--test-threads many",
+            "--no-such-option",
+            "--list=1",
+            "--skip",
+            "--color pink",
         ] {
-            assert!(parsed(line).is_err(), "`{line}` is accepted");
+            let exit = parsed(line).err().map(|exit| format!("{exit:?}"));
+            assert_eq!(exit, Some(format!("{:?}", ExitCode::from(101))), "`{line}`");
         }
     }
 
@@ -295,6 +313,7 @@ mod tests {
             "--nocapture --show-output --color always --logfile /tmp/log",
             "--shuffle --fail-fast --force-run-in-process --exclude-should-panic",
             "--include-ignored --test-threads=3 --test",
+            "--bench --test",
         ] {
             assert!(parsed(line).is_ok(), "`{line}` is refused");
         }

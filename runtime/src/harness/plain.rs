@@ -4,10 +4,11 @@
 use std::fmt;
 use std::panic::catch_unwind;
 
-use libtest_mimic::{Failed, Trial};
+use libtest_mimic::Failed;
 
-use super::logs::Logs;
-use crate::runner::panic_text;
+use super::Shared;
+use super::logs::{self, Logs};
+use crate::runner::{TASK, panic_text};
 
 /// One `#[test]` function, as its attribute registers it.
 pub struct PlainTest {
@@ -45,18 +46,25 @@ impl PlainTest {
     }
 }
 
-/// The trial of one.
-pub(super) fn trial(name: &str, test: &'static PlainTest) -> Trial {
-    Trial::test(name, || run(test)).with_ignored_flag(test.ignore.is_some())
-}
-
-fn run(test: &PlainTest) -> Result<(), Failed> {
+/// Runs one, unless the run was interrupted before; a panic tells its name.
+pub(super) fn run(name: &str, test: &PlainTest, shared: &Shared) -> Result<(), Failed> {
+    if shared.interrupt.has_happened() {
+        return Err("the run was interrupted before this test began".into());
+    }
     let logs = Logs::default();
     logs.attach();
-    let failed = match catch_unwind(test.body) {
-        Ok(Ok(())) => return Ok(()),
+    let failed = match TASK.sync_scope(name.to_owned(), || catch_unwind(test.body)) {
+        Ok(Ok(())) => {
+            if let Some(logs) = logs.text().filter(|_| shared.shows_passing) {
+                shared.progress.say(&format!("{name}: log:\n{logs}"));
+            }
+            return Ok(());
+        }
         Ok(Err(error)) => format!("an error: {error}"),
-        Err(panic) => format!("a panic: {}", panic_text(&*panic)),
+        Err(panic) => {
+            let place = logs::panic_place().map(|place| format!(" at {place}")).unwrap_or_default();
+            format!("a panic{place}: {}", panic_text(&*panic))
+        }
     };
     Err(logs.failed(&failed))
 }

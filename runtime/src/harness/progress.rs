@@ -36,7 +36,7 @@ impl Progress {
     /// them.
     pub(super) fn begin(mut arguments: Arguments, no_capture: bool) -> (Self, Arguments) {
         let plain = matches!(arguments.format, None | Some(FormatSetting::Pretty)) && !arguments.quiet;
-        let alone = arguments.list || no_capture || !plain || arguments.logfile.is_some();
+        let alone = no_capture || !plain || arguments.logfile.is_some();
         if alone || !std::io::stderr().is_terminal() {
             return (Self::Lines, arguments);
         }

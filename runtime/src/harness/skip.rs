@@ -30,7 +30,7 @@ impl Skips {
     /// Why a case is ignored, if it is.
     pub(super) fn reason(&self, case: &Case) -> Option<String> {
         if let Some(reason) = case.def.ignore {
-            return Some(if reason.is_empty() { "by its attribute".to_owned() } else { reason.to_owned() });
+            return Some(attribute(reason));
         }
         if let Some(why) = attach::refuses(case.backend.name(), case.def.args.sharing()) {
             return Some(why.to_owned());
@@ -45,6 +45,11 @@ impl Skips {
         let lacking = case.lacking();
         (!lacking.is_empty()).then(|| format!("backend `{name}` is not capable of {}", lacking.join(", ")))
     }
+}
+
+/// Why a function with `#[ignore]` is ignored, whose reason is empty where none is given.
+pub(super) fn attribute(reason: &str) -> String {
+    if reason.is_empty() { "by its attribute".to_owned() } else { reason.to_owned() }
 }
 
 /// Why a backend is not usable here, if it is not.

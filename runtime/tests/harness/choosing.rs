@@ -49,7 +49,9 @@ local::scenarios::bodies::log_and_fail: test
 local::scenarios::bodies::log_and_pass: test
 local::scenarios::bodies::panic: test
 local::scenarios::bodies::pass_though_they_should_fail: test
+local::scenarios::bodies::pass_when_tried_again: test
 local::scenarios::bodies::prove_nothing: test
+local::scenarios::bodies::return_a_code: test
 local::scenarios::bodies::take_too_long: test
 local::scenarios::bodies::tell_secrets: test
 local::scenarios::bounds::ask_a_node: test
@@ -72,17 +74,27 @@ scenarios::plain::awaits: test
 scenarios::plain::counts: test
 scenarios::plain::fails: test
 scenarios::plain::ignored: test
+scenarios::plain::panics: test
 ";
-    for format in [
-        &["--list"][..],
-        &["--list", "--format", "terse"],
-        &["--list", "--format=json", "-Zunstable-options"],
-    ] {
+    let count = expected.lines().count();
+    let trailer = format!("{expected}\n{count} tests, 0 benchmarks\n");
+    for (format, expected) in
+        [(&["--list"][..], trailer.as_str()), (&["--list", "--format", "terse"], expected)]
+    {
         let output = inner(format, &[]);
         same(text(&output.stderr), String::new())?;
         same(text(&output.stdout), expected.to_owned())?;
     }
-    Ok(())
+    let output = inner(&["--list", "--format=json", "-Zunstable-options"], &[]);
+    same(text(&output.stderr), String::new())?;
+    let lines: Vec<serde_json::Value> =
+        text(&output.stdout).lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    let names = lines.iter().filter_map(|line| Some(format!("{}: test\n", line["name"].as_str()?)));
+    same(names.collect::<String>(), expected.to_owned())?;
+    let ignored =
+        &lines.iter().find(|line| line["name"] == "scenarios::plain::ignored").ok_or("it is listed")?;
+    same(ignored["ignore_message"].as_str(), Some("for the list"))?;
+    same(ignored["source_path"].as_str(), Some("runtime/tests/harness/scenarios.rs"))
 }
 
 fn ignored_cases_are_listed_apart() -> Result<(), Failed> {
@@ -94,22 +106,23 @@ fn ignored_cases_are_listed_apart() -> Result<(), Failed> {
             "note: k8s::scenarios::chains::are_elsewhere is ignored: there is no cluster; start one\n",
             "note: local::scenarios::chains::are_disturbed is ignored: backend `local` is not capable of network_faults\n",
             "note: local::scenarios::chains::are_ignored is ignored: for the list\n",
+            "note: scenarios::plain::ignored is ignored: for the list\n",
         ],
     )?;
-    let required = inner(&["--list", "--ignored", "are_elsewhere"], &[("SCENARIO_REQUIRE", "k8s")]);
+    let required = inner(&["--list", "-q", "--ignored", "are_elsewhere"], &[("SCENARIO_REQUIRE", "k8s")]);
     same(text(&required.stdout), String::new())
 }
 
 fn several_filters() -> Result<(), Failed> {
     same(
-        stdout(&["--list", "stand_still", "v3e0", "prove", "--skip", "bodies"]),
+        stdout(&["--list", "-q", "stand_still", "v3e0", "prove", "--skip", "bodies"]),
         "compose::scenarios::chains::stand_still: test\nlocal::scenarios::chains::grow_in_sizes::v3e0: test\n"
             .to_owned(),
     )
 }
 
 fn exact_takes_full_and_base_names() -> Result<(), Failed> {
-    let list = |name| stdout(&["--list", "--exact", name]);
+    let list = |name| stdout(&["--list", "-q", "--exact", name]);
     same(list("local::scenarios::chains::grow"), "local::scenarios::chains::grow: test\n".to_owned())?;
     same(
         list("scenarios::chains::grow_in_sizes"),
@@ -119,11 +132,11 @@ fn exact_takes_full_and_base_names() -> Result<(), Failed> {
 }
 
 fn nothing_chosen_is_no_failure() -> Result<(), Failed> {
-    demand(&["no_such_case"], 0, &["0 passed; 0 failed; 0 ignored", "43 filtered out"])
+    demand(&["no_such_case"], 0, &["0 passed; 0 failed; 0 ignored", "46 filtered out"])
 }
 
 fn tags_choose() -> Result<(), Failed> {
-    let list = |tags| text(&inner(&["--list", "chains"], &[("SCENARIO_TAGS", tags)]).stdout);
+    let list = |tags| text(&inner(&["--list", "-q", "chains"], &[("SCENARIO_TAGS", tags)]).stdout);
     same(list("smoke,!quick"), "local::scenarios::chains::grow_in_sizes::v2e0: test\nlocal::scenarios::chains::grow_in_sizes::v3e0: test\n".to_owned())?;
     same(list("quick"), "local::scenarios::chains::grow: test\n".to_owned())?;
     same(list("no_such_tag"), String::new())
@@ -180,7 +193,10 @@ fn bad_arguments_are_refused() -> Result<(), Failed> {
     }
     for arg in ["--no-capture=1", "--fail-fast=1", "--no-such-option"] {
         let output = inner(&[arg, "--list"], &[]);
-        same((output.status.success(), text(&output.stdout)), (false, String::new()))?;
+        same((output.status.code(), text(&output.stdout)), (Some(101), String::new()))?;
+        has(&text(&output.stderr), &["error: "])?;
     }
-    Ok(())
+    let help = inner(&["--help"], &[]);
+    same((help.status.code(), text(&help.stderr)), (Some(0), String::new()))?;
+    has(&text(&help.stdout), &["--list-tags", "--test-threads"])
 }

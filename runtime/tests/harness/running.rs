@@ -10,6 +10,7 @@ pub(crate) const CHECKS: &[Check] = &[
     ("a_failure_says_everything", a_failure_says_everything),
     ("a_panic_fails_its_case_alone", a_panic_fails_its_case_alone),
     ("a_body_that_proves_nothing_fails", a_body_that_proves_nothing_fails),
+    ("an_exit_code_that_tells_of_failure_fails", an_exit_code_fails),
     ("a_swallowed_drive_fails_all_the_same", a_swallowed_drive_fails_all_the_same),
     ("a_failed_drive_is_told_once", a_failed_drive_is_told_once),
     ("should_fail_wants_its_text", should_fail_wants_its_text),
@@ -76,6 +77,10 @@ fn a_panic_fails_its_case_alone() -> Result<(), Failed> {
 
 fn a_body_that_proves_nothing_fails() -> Result<(), Failed> {
     demand(&["prove_nothing"], 101, &["such a scenario proves nothing", "run.drive().await"])
+}
+
+fn an_exit_code_fails() -> Result<(), Failed> {
+    demand(&["return_a_code"], 101, &["body failed (test)", "it returned ExitCode", "(7))"])
 }
 
 fn a_swallowed_drive_fails_all_the_same() -> Result<(), Failed> {
@@ -232,7 +237,24 @@ fn json_is_json() -> Result<(), Failed> {
 }
 
 fn plain_tests_run() -> Result<(), Failed> {
-    demand(&["plain::"], 101, &["2 passed; 1 failed; 1 ignored", "an error: nothing is right"])
+    demand(
+        &["plain::"],
+        101,
+        &[
+            "2 passed; 2 failed; 1 ignored",
+            "an error: nothing is right",
+            "a panic at runtime/tests/harness/scenarios.rs:",
+            "`scenarios::plain::panics` panicked at runtime/tests/harness/scenarios.rs:",
+            "ignored (for the list)",
+        ],
+    )?;
+    demand(&["plain::ignored", "--ignored"], 0, &["1 passed"])?;
+    let said = |args: &[&str]| text(&inner(args, &[]).stderr);
+    has(
+        &said(&["plain::counts", "--show-output"]),
+        &["scenarios::plain::counts: log:\n", "a word of a plain test"],
+    )?;
+    same(said(&["plain::counts"]), String::new())
 }
 
 fn a_shuffle_repeats_by_its_seed() -> Result<(), Failed> {
@@ -256,6 +278,11 @@ fn fail_fast_ignores_the_rest() -> Result<(), Failed> {
         &["bodies::panic", "bodies::prove_nothing", "--fail-fast", "--test-threads=1"],
         101,
         &["0 passed; 1 failed; 1 ignored", "ignored (an earlier case failed, and --fail-fast is given)"],
+    )?;
+    demand(
+        &["plain::fails", "plain::panics", "--fail-fast", "--test-threads=1"],
+        101,
+        &["0 passed; 1 failed; 1 ignored"],
     )
 }
 

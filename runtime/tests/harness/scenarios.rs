@@ -274,6 +274,22 @@ mod bodies {
         assert!(task.await.is_err(), "the task panics");
     }
 
+    #[scenario(crate = logos_scenario_runtime, slot = "50ms")]
+    async fn return_a_code(run: &mut Run) -> std::process::ExitCode {
+        run.feed();
+        std::process::ExitCode::from(7)
+    }
+
+    /// Fails the first attempt that nextest makes.
+    #[scenario(crate = logos_scenario_runtime, slot = "50ms")]
+    async fn pass_when_tried_again(run: &mut Run) -> Result {
+        run.feed();
+        #[expect(clippy::disallowed_methods, reason = "it is no setting of the framework's")]
+        let attempt = std::env::var("NEXTEST_ATTEMPT");
+        anyhow::ensure!(attempt.as_deref() != Ok("1"), "the first attempt fails");
+        Ok(())
+    }
+
     #[scenario(crate = logos_scenario_runtime, slot = "50ms", node_control, wallets = 7)]
     async fn control_what_they_declare(run: &mut Run) -> Result {
         anyhow::ensure!(run.context().wallets() == Some(7), "{:?} wallets", run.context().wallets());
@@ -307,6 +323,7 @@ mod plain {
 
     #[test(crate = logos_scenario_runtime)]
     fn counts() {
+        tracing::info!("a word of a plain test");
         assert!(super::backends().len() == 3);
     }
 
@@ -324,6 +341,11 @@ mod plain {
     #[test(crate = logos_scenario_runtime)]
     #[ignore = "for the list"]
     fn ignored() {}
+
+    #[test(crate = logos_scenario_runtime)]
+    fn panics() {
+        panic!("the test gave up");
+    }
 }
 
 /// A backend that this machine lacks.
