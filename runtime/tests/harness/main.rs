@@ -2,10 +2,12 @@
 //! compares what that one prints.
 
 mod choosing;
+mod nextest;
 mod pages;
 mod running;
 mod scenarios;
 mod signals;
+mod terminal;
 
 use std::process::{Command, ExitCode, Output, Stdio};
 
@@ -33,9 +35,11 @@ fn main() -> ExitCode {
 }
 
 fn check() -> ExitCode {
-    let checks = [choosing::CHECKS, pages::CHECKS, running::CHECKS, signals::CHECKS].concat();
+    let checks =
+        [choosing::CHECKS, pages::CHECKS, running::CHECKS, signals::CHECKS, terminal::CHECKS].concat();
     let mut trials: Vec<_> = checks.into_iter().map(|(name, check)| Trial::test(name, check)).collect();
     trials.push(pages::in_a_browser());
+    trials.extend(nextest::trials());
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
