@@ -347,21 +347,43 @@ pub(crate) fn duplicates<'a>(named: impl Iterator<Item = (&'a String, String)>) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fake::FakeDeployer;
+    use crate::fake::{FakeDeployer, FakeProgram};
+
+    const ONE: CaseDef = CaseDef {
+        function: "twin",
+        module: "suite::inner",
+        package: "suite",
+        file: "tests/one.rs",
+        line: 3,
+        column: 10,
+        ignore: None,
+        args: CaseArgs::DEFAULT,
+        body: |run| outcome(call(async || (), run)),
+    };
+
+    #[test]
+    fn only_the_main_crate_is_left_out_of_names() {
+        assert_eq!(path("suite", "suite", "pays"), "pays");
+        assert_eq!(path("suite", "suite::bank", "pays"), "bank::pays");
+        assert_eq!(path("suite", "suite_of_theirs::bank", "pays"), "suite_of_theirs::bank::pays");
+    }
+
+    #[test]
+    fn a_timeout_is_the_window_and_five_minutes_unless_it_is_given() {
+        const SHORT: CaseArgs = CaseArgs { timeout: Some(Duration::from_secs(7)), ..CaseArgs::DEFAULT };
+        static DEFS: [CaseDef; 2] = [ONE, CaseDef { args: SHORT, ..ONE }];
+        let backend = Backend::new(FakeDeployer::default());
+        let scenario = ScenarioBuilder::topology_with(|topology| topology.validators(1))
+            .with_program(FakeProgram)
+            .with_window(CaseArgs::DEFAULT.window);
+        let scenario = scenario.build_base().expect("it is allowed");
+        let timeouts =
+            DEFS.iter().flat_map(|def| Case::of(def, &backend)).map(|case| case.timeout(&scenario));
+        assert_eq!(timeouts.collect::<Vec<_>>(), [360, 7].map(Duration::from_secs));
+    }
 
     #[test]
     fn names_that_are_taken_twice_are_told_with_both_places() {
-        const ONE: CaseDef = CaseDef {
-            function: "twin",
-            module: "suite::inner",
-            package: "suite",
-            file: "tests/one.rs",
-            line: 3,
-            column: 10,
-            ignore: None,
-            args: CaseArgs::DEFAULT,
-            body: |run| outcome(call(async || (), run)),
-        };
         static DEFS: [CaseDef; 2] = [ONE, CaseDef { file: "tests/other.rs", line: 7, ..ONE }];
         let backend = Backend::new(FakeDeployer::default().named("local"));
         let cases = DEFS.iter().flat_map(|def| Case::of(def, &backend));

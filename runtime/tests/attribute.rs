@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use logos_scenario::case::{CaseArgs, CaseBackend, CaseDef, Sharing, Wallets};
 use logos_scenario::fake::FakeDeployer;
+use logos_scenario::harness::PlainTest;
 use logos_scenario::prelude::*;
 use logos_scenario::topology::TopologyBuilder;
 use logos_scenario::{Layout, Until, Window};
@@ -143,6 +144,24 @@ mod signatures {
     use super::FakeDeployer;
 }
 
+mod plain {
+    use std::result::Result;
+
+    #[logos_scenario::test]
+    #[cfg(any())]
+    fn left_out() -> NoSuchType {}
+
+    #[logos_scenario::test(crate = crate::reexport)]
+    #[cfg_attr(all(), ignore = "by a condition")]
+    pub(super) async fn r#async() -> Result<(), String> {
+        Ok(())
+    }
+
+    #[logos_scenario::test]
+    #[ignore]
+    fn text() {}
+}
+
 /// A scenario is still a function: others may call it.
 pub async fn calls_a_scenario(run: &mut Run) {
     signatures::r#type(run).await;
@@ -175,6 +194,24 @@ fn all_that_a_condition_leaves_are_registered() {
         "with_an_exit_code",
     ];
     assert_eq!(names, expected);
+}
+
+#[test]
+fn plain_tests_are_registered_as_scenarios_are() {
+    let mut tests: Vec<_> = inventory::iter::<PlainTest>()
+        .map(|test| (test.function, test.module, test.ignore, (test.body)()))
+        .collect();
+    tests.sort();
+    let module = concat!(module_path!(), "::plain");
+    assert_eq!(
+        tests,
+        [("async", module, Some("by a condition"), Ok(())), ("text", module, Some(""), Ok(()))]
+    );
+    let line = include_str!("attribute.rs").lines().position(|line| line == "    fn text() {}");
+    let text = inventory::iter::<PlainTest>().find(|test| test.function == "text").expect("it is registered");
+    assert_eq!((Some(text.line as usize), text.column), (line.map(|line| line + 1), 8));
+    // It is still a function.
+    let _: fn() -> _ = plain::r#async;
 }
 
 #[test]

@@ -155,3 +155,18 @@ fn panicked(info: &PanicHookInfo<'_>) {
     }
     let _ = Writer.write_all(event.as_bytes());
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_events_make_room() {
+        let logs = Logs::default();
+        assert_eq!(logs.text(), None);
+        let event = |name: &str| format!("{name}{}\n", "x".repeat(LIMIT / 2));
+        ["first", "second", "third"].iter().for_each(|name| logs.push(event(name)));
+        let text = logs.text().expect("it has events");
+        assert!(text.starts_with("(2 earlier events are left out)\nthird"), "{}", &text[..60]);
+    }
+}
