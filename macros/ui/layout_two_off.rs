@@ -1,0 +1,2 @@
+#[scenario(layout = "strat")]
+async fn two_letters_off(run: &mut Run) {}
