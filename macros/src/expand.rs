@@ -10,12 +10,11 @@ use syn::{Attribute, FnArg, Ident, Path, ReturnType, Signature, parse_quote};
 
 use crate::check::{Backend, Case, Counts, Settings, Wallets, Window};
 
-/// The function and its registration.
+/// The function and its registration. Neither is here where a `#[cfg]` does not hold: those come before any attribute
+/// macro, wherever they are written.
 pub(crate) fn expand(case: &Case) -> TokenStream {
     let mut function = case.function.clone();
     function.attrs.retain(|attribute| !attribute.path().is_ident("ignore"));
-    let conditions: Vec<_> =
-        function.attrs.iter().filter(|attribute| is_condition(attribute)).cloned().collect();
     function.attrs.push(lens());
     let (framework, import) = framework(case.settings.krate.as_ref());
     let name = function.sig.ident.unraw().to_string();
@@ -28,7 +27,6 @@ pub(crate) fn expand(case: &Case) -> TokenStream {
         quote_spanned!(location=> file: ::core::file!(), line: ::core::line!(), column: ::core::column!());
     quote! {
         #function
-        #(#conditions)*
         const _: () = {
             #import
             #framework::inventory::submit! {
@@ -58,10 +56,6 @@ pub(crate) fn framework(krate: Option<&Path>) -> (Ident, TokenStream) {
 pub(crate) fn with_errors(item: &TokenStream, errors: &syn::Error) -> TokenStream {
     let errors = errors.to_compile_error();
     quote!(#item #errors)
-}
-
-pub(crate) fn is_condition(attribute: &Attribute) -> bool {
-    attribute.path().is_ident("cfg")
 }
 
 /// Makes rust-analyzer show its run lens: by its sources (`hir-def`, `match_attr_flags`) it looks at the last four

@@ -7,7 +7,7 @@ use syn::ext::IdentExt;
 
 use crate::args::{self, Value};
 use crate::check::{self, Errors};
-use crate::expand::{call_at_output, framework, is_condition, lens, option};
+use crate::expand::{call_at_output, framework, lens, option};
 
 /// The attribute on any token stream.
 pub(crate) fn expanded(args: TokenStream, item: &TokenStream) -> syn::Result<TokenStream> {
@@ -45,8 +45,6 @@ pub(crate) fn expanded(args: TokenStream, item: &TokenStream) -> syn::Result<Tok
     errors.into_result()?;
 
     function.attrs.retain(|attribute| !attribute.path().is_ident("ignore"));
-    let conditions: Vec<_> =
-        function.attrs.iter().filter(|attribute| is_condition(attribute)).cloned().collect();
     function.attrs.push(lens());
     let (framework, import) = framework(krate);
     let name = &function.sig.ident;
@@ -60,7 +58,6 @@ pub(crate) fn expanded(args: TokenStream, item: &TokenStream) -> syn::Result<Tok
     let outcome = call_at_output(&function.sig, &framework, "plain_outcome", &call);
     Ok(quote! {
         #function
-        #(#conditions)*
         const _: () = {
             #import
             #framework::inventory::submit! {
