@@ -202,7 +202,13 @@ mod bodies {
         fail_otherwise(should_fail = "some other text") |_| panic!("the body gave up");
         fail_as_they_should(should_fail = "the body gave up") |_| panic!("the body gave up");
         pass_though_they_should_fail(should_fail = "a text") |run| { run.expect_consensus_liveness(); };
-        take_too_long(timeout = "300ms") |run| { run.expect_consensus_liveness(); };
+    }
+
+    /// Longer than a body that is told to end is waited for.
+    #[scenario(crate = logos_scenario_runtime, slot = "50ms", duration = "10m", timeout = "300ms")]
+    async fn take_too_long(run: &mut Run) -> Result {
+        run.expect_consensus_liveness();
+        run.drive().await
     }
 
     #[scenario(crate = logos_scenario_runtime, slot = "50ms", duration = "2s")]
