@@ -1,7 +1,9 @@
 //! The settings of the backends: read once from the environment, typed, listed in one table.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fmt;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::LazyLock;
@@ -10,7 +12,8 @@ use ipnet::Ipv4Net;
 use logos_scenario_runtime::deployer::DeployError;
 #[cfg(any(feature = "compose", feature = "k8s"))]
 use logos_scenario_runtime::deployer::Unavailable;
-pub use logos_scenario_runtime::env::{Setting, check, flag, is_required};
+pub use logos_scenario_runtime::env::{Setting, flag, is_required};
+use logos_scenario_runtime::failure::Problem;
 
 /// Every setting of this crate.
 pub const SETTINGS: &[Setting] = &[
@@ -215,43 +218,101 @@ impl Default for Settings {
     }
 }
 
+/// All settings, of the runtime and of the backends, whose values mean nothing.
+///
+/// # Errors
+///
+/// Each bad value with the accepted ones.
+pub fn check() -> Result<(), Vec<Problem>> {
+    let of_runtime = logos_scenario_runtime::env::check().err().unwrap_or_default();
+    let own = Settings::get().err().map(|BadSettings(bad)| bad).unwrap_or_default();
+    let problems = [of_runtime, &own.into_iter().map(Problem::from).collect::<Vec<_>>()].concat();
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
+}
+
 /// A setting with a value that means nothing.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{name} is `{value}`, expected {expected}")]
-pub(crate) struct BadSetting {
-    pub(crate) name: &'static str,
-    pub(crate) value: String,
-    pub(crate) expected: String,
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct BadSetting {
+    name: String,
+    value: String,
+    expected: String,
+}
+
+impl From<BadSetting> for Problem {
+    fn from(BadSetting { name, value, expected }: BadSetting) -> Self {
+        Self::new(name, format!("`{value}`, expected {expected}"), MEND)
+    }
+}
+
+/// All such settings: at least one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct BadSettings(Vec<BadSetting>);
+
+impl fmt::Display for BadSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let told = |BadSetting { name, value, expected }: &BadSetting| {
+            format!("{name} is `{value}`, expected {expected}")
+        };
+        f.write_str(&self.0.iter().map(told).collect::<Vec<_>>().join("; "))
+    }
 }
 
 #[cfg(any(feature = "compose", feature = "k8s"))]
-impl From<BadSetting> for Unavailable {
-    fn from(error: BadSetting) -> Self {
-        Self { missing: error.to_string(), try_next: error.try_next() }
+impl From<BadSettings> for Unavailable {
+    fn from(error: BadSettings) -> Self {
+        Self { missing: error.to_string(), try_next: MEND.to_owned() }
     }
 }
 
-impl BadSetting {
-    fn try_next(&self) -> String {
-        format!("unset {} or give it such a value", self.name)
+impl From<BadSettings> for DeployError {
+    fn from(error: BadSettings) -> Self {
+        Self::new("settings", error.to_string(), MEND)
     }
 }
 
-impl From<BadSetting> for DeployError {
-    fn from(error: BadSetting) -> Self {
-        Self {
-            subject: "settings".to_owned(),
-            what: error.to_string(),
-            try_next: error.try_next(),
-            log: None,
+/// What to try where settings are bad.
+const MEND: &str = "unset it or give it such a value";
+
+/// Reads variables, and notes those whose values mean nothing.
+struct Reader<V> {
+    variable: V,
+    bad: RefCell<Vec<BadSetting>>,
+}
+
+impl<V: Fn(&str) -> Option<OsString>> Reader<V> {
+    fn given(&self, name: &str) -> Option<OsString> {
+        (self.variable)(name).filter(|value| !value.is_empty())
+    }
+
+    fn text(&self, name: &str) -> Option<String> {
+        let read = self.given(name)?.into_string();
+        read.map_err(|value| self.note(name, &value.to_string_lossy(), "UTF-8")).ok()
+    }
+
+    /// The value of a setting that is given, as `parse` reads it.
+    fn parsed<T>(&self, name: &str, parse: impl FnOnce(&str) -> Option<T>, expected: &str) -> Option<T> {
+        let value = self.text(name)?;
+        let parsed = parse(&value);
+        if parsed.is_none() {
+            self.note(name, &value, expected);
         }
+        parsed
+    }
+
+    fn all(&self, names: &[&'static str]) -> BTreeMap<&'static str, String> {
+        names.iter().filter_map(|name| Some((*name, self.text(name)?))).collect()
+    }
+
+    fn note(&self, name: &str, value: &str, expected: &str) {
+        let [name, value, expected] = [name, value, expected].map(str::to_owned);
+        self.bad.borrow_mut().push(BadSetting { name, value, expected });
     }
 }
 
 impl Settings {
     /// What the environment held when it was first asked for.
-    pub(crate) fn get() -> Result<Self, BadSetting> {
-        static SETTINGS: LazyLock<Result<Settings, BadSetting>> = LazyLock::new(|| {
+    pub(crate) fn get() -> Result<Self, BadSettings> {
+        static SETTINGS: LazyLock<Result<Settings, BadSettings>> = LazyLock::new(|| {
             #[expect(
                 clippy::disallowed_methods,
                 reason = "the one place of this crate that reads the environment"
@@ -268,64 +329,47 @@ impl Settings {
         format!("{} {:?}", env!("SCENARIO_SOURCES"), Self::get())
     }
 
-    fn read(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, BadSetting> {
-        let given = |name| variable(name).filter(|value| !value.is_empty());
-        let text = |name| given(name).map(|value| utf8(name, value)).transpose();
-        let all = |names: &[&'static str]| {
-            let values = names.iter().map(|name| Ok(text(name)?.map(|value| (*name, value))));
-            values.filter_map(Result::transpose).collect::<Result<BTreeMap<_, _>, _>>()
-        };
+    fn read(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, BadSettings> {
+        let read = Reader { variable, bad: RefCell::default() };
         let defaults = Self::default();
-        let traces = parsed(TRACING, text(TRACING)?, flag, "1/true/yes/on or 0/false/no/off")?;
-        let log_level = text(LOG_LEVEL)?.or(traces.and_then(|on| on.then(|| "debug".to_owned())));
-        if let Some(value) = log_level.clone().filter(|level| !is_log_level(level)) {
-            return Err(BadSetting {
-                name: LOG_LEVEL,
-                value,
-                expected: format!("one of {}", LOG_LEVELS.join(", ")),
-            });
-        }
-        Ok(Self {
-            node_bin: given(NODE_BIN).map(PathBuf::from),
-            executor_bin: given(EXECUTOR_BIN).map(PathBuf::from),
-            log_dir: given(LOG_DIR).map(PathBuf::from),
-            log_level,
-            log_filter: text(LOG_FILTER)?,
-            handed: all(&HANDED)?,
-            host_paths: all(&HOST_PATHS)?,
-            path: given("PATH"),
+        let traces = read.parsed(TRACING, flag, "1/true/yes/on or 0/false/no/off");
+        let levels = format!("one of {}", LOG_LEVELS.join(", "));
+        let level = read.parsed(LOG_LEVEL, log_level, &levels);
+        let settings = Self {
+            node_bin: read.given(NODE_BIN).map(PathBuf::from),
+            executor_bin: read.given(EXECUTOR_BIN).map(PathBuf::from),
+            log_dir: read.given(LOG_DIR).map(PathBuf::from),
+            log_level: level.or(traces.and_then(|on| on.then(|| "debug".to_owned()))),
+            log_filter: read.text(LOG_FILTER),
+            handed: read.all(&HANDED),
+            host_paths: read.all(&HOST_PATHS),
+            path: read.given("PATH"),
             archived: BTreeMap::new(),
-            image: text(IMAGE)?.unwrap_or(defaults.image),
-            relay_image: text(RELAY_IMAGE)?.unwrap_or(defaults.relay_image),
-            docker_host: text(DOCKER_HOST)?,
-            subnets: parsed(
-                SUBNETS,
-                text(SUBNETS)?,
-                subnets,
-                "a network such as 10.144.0.0/12, of /23 or larger",
-            )?
-            .unwrap_or(defaults.subnets),
-            node_memory: parsed(
-                NODE_MEMORY,
-                text(NODE_MEMORY)?,
-                memory,
-                "a size of at least 6m, such as 512m or 2g",
-            )?
-            .unwrap_or(defaults.node_memory),
-            node_cpus: parsed(NODE_CPUS, text(NODE_CPUS)?, cpus, "a number of cores above 0, such as 0.5")?,
-            kubeconfig: given(KUBECONFIG).map(PathBuf::from),
-            kube_context: text(KUBE_CONTEXT)?,
-            kube_allow: text(KUBE_ALLOW)?,
-            pull_policy: parsed(
-                PULL_POLICY,
-                text(PULL_POLICY)?,
-                pull_policy,
-                &format!("one of {}", PULL_POLICIES.join(", ")),
-            )?
-            .unwrap_or(defaults.pull_policy),
-            storage_class: text(STORAGE_CLASS)?,
-            node_host: text(NODE_HOST)?,
-        })
+            image: read.text(IMAGE).unwrap_or(defaults.image),
+            relay_image: read.text(RELAY_IMAGE).unwrap_or(defaults.relay_image),
+            docker_host: read.parsed(
+                DOCKER_HOST,
+                |host| host.contains("://").then(|| host.to_owned()),
+                "`unix://` and the path of a socket, such as unix:///var/run/docker.sock",
+            ),
+            subnets: read
+                .parsed(SUBNETS, subnets, "a network such as 10.144.0.0/12, of /23 or larger")
+                .unwrap_or(defaults.subnets),
+            node_memory: read
+                .parsed(NODE_MEMORY, memory, "a size of at least 6m, such as 512m or 2g")
+                .unwrap_or(defaults.node_memory),
+            node_cpus: read.parsed(NODE_CPUS, cpus, "a number of cores of at least 0.01, such as 0.5"),
+            kubeconfig: read.given(KUBECONFIG).map(PathBuf::from),
+            kube_context: read.text(KUBE_CONTEXT),
+            kube_allow: read.text(KUBE_ALLOW),
+            pull_policy: read
+                .parsed(PULL_POLICY, pull_policy, &format!("one of {}", PULL_POLICIES.join(", ")))
+                .unwrap_or(defaults.pull_policy),
+            storage_class: read.text(STORAGE_CLASS),
+            node_host: read.text(NODE_HOST),
+        };
+        let bad = read.bad.into_inner();
+        if bad.is_empty() { Ok(settings) } else { Err(BadSettings(bad)) }
     }
 }
 
@@ -338,34 +382,21 @@ fn archived(variables: impl Iterator<Item = (OsString, OsString)>) -> BTreeMap<O
     variables.filter_map(program).collect()
 }
 
-/// The value of a setting that is given, as `parse` reads it.
-fn parsed<T>(
-    name: &'static str,
-    value: Option<String>,
-    parse: impl FnOnce(&str) -> Option<T>,
-    expected: &str,
-) -> Result<Option<T>, BadSetting> {
-    let Some(value) = value else { return Ok(None) };
-    match parse(&value) {
-        Some(parsed) => Ok(Some(parsed)),
-        None => Err(BadSetting { name, value, expected: expected.to_owned() }),
-    }
-}
-
 fn subnets(text: &str) -> Option<Ipv4Net> {
     text.parse().ok().filter(|net: &Ipv4Net| net.prefix_len() <= 23 && net.addr() == net.network())
 }
 
-/// A number of bytes, or of the unit of its last letter; engines take no less than 6 MiB.
+/// A number of bytes, or of the unit of its last letter; engines take no less than 6 MiB, and count in 63 bits.
 fn memory(text: &str) -> Option<u64> {
     let units = [('k', 10), ('m', 20), ('g', 30)];
     let unit = units.into_iter().find_map(|(letter, bits)| Some((text.strip_suffix(letter)?, bits)));
     let (number, bits) = unit.unwrap_or((text, 0));
-    number.parse::<u64>().ok()?.checked_mul(1 << bits).filter(|bytes| *bytes >= 6 << 20)
+    number.parse::<u64>().ok()?.checked_mul(1 << bits).filter(|bytes| (6 << 20..1 << 63).contains(bytes))
 }
 
+/// Engines take no less than a hundredth, and nothing for no limit.
 fn cpus(text: &str) -> Option<f64> {
-    text.parse().ok().filter(|cores: &f64| cores.is_finite() && *cores > 0.0)
+    text.parse().ok().filter(|cores: &f64| cores.is_finite() && *cores >= 0.01)
 }
 
 /// The backend of which this process was started to watch another.
@@ -379,23 +410,21 @@ fn pull_policy(text: &str) -> Option<String> {
     PULL_POLICIES.iter().find(|policy| policy.eq_ignore_ascii_case(text)).map(ToString::to_string)
 }
 
-fn is_log_level(text: &str) -> bool {
-    LOG_LEVELS.iter().any(|level| level.eq_ignore_ascii_case(text))
-}
-
-fn utf8(name: &'static str, value: OsString) -> Result<String, BadSetting> {
-    value.into_string().map_err(|value| BadSetting {
-        name,
-        value: value.to_string_lossy().into_owned(),
-        expected: "UTF-8".to_owned(),
-    })
+fn log_level(text: &str) -> Option<String> {
+    LOG_LEVELS.iter().any(|level| level.eq_ignore_ascii_case(text)).then(|| text.to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read(variables: &[(&str, &str)]) -> Result<Settings, BadSetting> {
+    /// The names of the settings whose values mean nothing.
+    fn bad_ones(variables: &[(&str, &str)]) -> Vec<String> {
+        let BadSettings(bad) = read(variables).unwrap_err();
+        bad.into_iter().map(|setting| setting.name).collect()
+    }
+
+    fn read(variables: &[(&str, &str)]) -> Result<Settings, BadSettings> {
         Settings::read(|name| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into()))
     }
 
@@ -427,10 +456,16 @@ mod tests {
             read(&[(SUBNETS, "172.20.0.0/16"), (NODE_MEMORY, "512m"), (NODE_CPUS, "0.5")]).unwrap();
         assert_eq!(settings.subnets.to_string(), "172.20.0.0/16");
         assert_eq!((settings.node_memory, settings.node_cpus), (512 << 20, Some(0.5)));
-        for (name, bad) in
-            [(SUBNETS, "10.0.0.1/8"), (SUBNETS, "10.0.0.0/24"), (NODE_MEMORY, "1m"), (NODE_CPUS, "0")]
-        {
-            assert_eq!(read(&[(name, bad)]).unwrap_err().name, name);
+        for (name, bad) in [
+            (SUBNETS, "10.0.0.1/8"),
+            (SUBNETS, "10.0.0.0/24"),
+            (NODE_MEMORY, "1m"),
+            (NODE_MEMORY, "8589934592g"),
+            (NODE_CPUS, "0"),
+            (NODE_CPUS, "1e-10"),
+            (DOCKER_HOST, "/var/run/docker.sock"),
+        ] {
+            assert_eq!(bad_ones(&[(name, bad)]), [name], "{bad}");
         }
     }
 
@@ -440,15 +475,19 @@ mod tests {
         assert_eq!(level(&[(TRACING, "1")]).as_deref(), Some("debug"));
         assert_eq!(level(&[(TRACING, "off")]), None);
         assert_eq!(level(&[(TRACING, "true"), (LOG_LEVEL, "warn")]).as_deref(), Some("warn"));
-        assert_eq!(read(&[(TRACING, "perhaps")]).unwrap_err().name, TRACING);
+        assert_eq!(bad_ones(&[(TRACING, "perhaps")]), [TRACING]);
     }
 
     #[test]
-    fn a_bad_value_is_told_with_the_good_ones() {
+    fn bad_values_are_told_with_the_good_ones_and_all_at_once() {
         assert_eq!(read(&[(LOG_LEVEL, "INFO")]).unwrap().log_level.as_deref(), Some("INFO"));
         assert_eq!(
             read(&[(LOG_LEVEL, "loud")]).unwrap_err().to_string(),
             "NOMOS_LOG_LEVEL is `loud`, expected one of off, error, warn, info, debug, trace"
+        );
+        assert_eq!(
+            bad_ones(&[(NODE_MEMORY, "1GB"), (LOG_LEVEL, "loud"), (NODE_CPUS, "-1")]),
+            [LOG_LEVEL, NODE_MEMORY, NODE_CPUS]
         );
     }
 }

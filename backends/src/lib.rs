@@ -164,6 +164,9 @@ pub mod __private {
 
     /// Runs all scenarios of the program on the backends of this build.
     pub fn harness(program: Program, node: impl crate::NodeProgram) -> std::process::ExitCode {
-        logos_scenario_runtime::harness::main(program, node, &crate::backends())
+        match crate::env::check() {
+            Ok(()) => logos_scenario_runtime::harness::main(program, node, &crate::backends()),
+            Err(problems) => logos_scenario_runtime::harness::refuse(&problems),
+        }
     }
 }

@@ -183,7 +183,8 @@ fn own_backends() -> Vec<Backend> {
     own
 }
 
-fn refuse(problems: &[Problem]) -> ExitCode {
+/// Tells what is wrong before anything runs; the exit code of a program that does not.
+pub fn refuse(problems: &[Problem]) -> ExitCode {
     problems.iter().for_each(|problem| eprintln!("error: {problem}"));
     ExitCode::from(101)
 }

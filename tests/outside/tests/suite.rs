@@ -25,6 +25,19 @@ fn names_of_backends_are_short() {
     assert_eq!(Deployer::name(&in_memory()), "memory");
 }
 
+/// A setting of a backend that is not even used here is no reason to skip anything.
+#[test]
+fn bad_settings_are_refused_all_at_once() {
+    #[expect(clippy::disallowed_methods, reason = "this program runs itself")]
+    let mut this = std::process::Command::new(std::env::current_exe().unwrap());
+    let this = this.arg("--list").env("SCENARIO_SEED", "x").env("NOMOS_LOG_LEVEL", "loud").output().unwrap();
+    let said = String::from_utf8_lossy(&this.stderr);
+    assert_eq!(this.status.code(), Some(101), "{said}");
+    for bad in ["error: SCENARIO_SEED: `x`, expected", "error: NOMOS_LOG_LEVEL: `loud`, expected"] {
+        assert!(said.contains(bad), "{said}");
+    }
+}
+
 #[test]
 async fn plain_tests_may_await() -> Result<(), String> {
     std::future::ready(Ok(())).await
