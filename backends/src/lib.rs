@@ -53,15 +53,21 @@ pub use logos_scenario_runtime::*;
 mod awaited;
 #[cfg(feature = "compose")]
 mod compose;
+#[cfg_attr(
+    not(any(feature = "compose", feature = "k8s", feature = "local")),
+    allow(dead_code, reason = "where there is no backend, nobody has use for what its settings say")
+)]
 pub mod env;
 pub mod guide;
 #[cfg(feature = "k8s")]
 mod k8s;
 #[cfg(feature = "local")]
 mod local;
+#[cfg(any(feature = "compose", feature = "k8s", feature = "local"))]
 mod logs;
 #[cfg(any(feature = "compose", feature = "k8s"))]
 mod owner;
+#[cfg(any(feature = "compose", feature = "k8s", feature = "local"))]
 mod planned;
 #[cfg(any(feature = "compose", feature = "k8s", feature = "local", feature = "relay"))]
 #[cfg_attr(
@@ -69,7 +75,9 @@ mod planned;
     allow(dead_code, reason = "where it is a container's program, it is only told from here")
 )]
 mod relay;
+#[cfg(any(feature = "compose", feature = "k8s", feature = "local"))]
 mod states;
+#[cfg(any(feature = "compose", feature = "k8s", feature = "local"))]
 mod thread;
 #[cfg(any(feature = "compose", feature = "k8s"))]
 mod watcher;

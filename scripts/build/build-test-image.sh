@@ -23,6 +23,8 @@ while [ $# -gt 0 ]; do
     esac
 done
 [ "${binaries:+given}" = "${base:+given}" ] || { echo "--binaries and --base go together" >&2; exit 2; }
+# Told now, and not after minutes of compiling.
+docker version >/dev/null || { echo "no container engine answers: see scripts/setup/check.sh compose" >&2; exit 1; }
 
 context=$(mktemp -d)
 trap 'rm -rf "$context"' EXIT
@@ -33,7 +35,7 @@ compile() {
     local host; host=$(rustc -vV | sed -n 's/^host: //p')
     # A target folder of its own: other flags would make cargo build everything anew, here and there.
     CARGO_PROFILE_DEV_DEBUG=0 RUSTFLAGS="-C target-feature=+crt-static -C strip=symbols" \
-        cargo build --quiet --target "$host" --target-dir target/image -p "$1" --bin "$2" "${@:4}"
+        cargo build --target "$host" --target-dir target/image -p "$1" --bin "$2" "${@:4}"
     cp "target/image/$host/debug/$2" "$3"
 }
 

@@ -14,7 +14,7 @@ case ${1:-} in
     docker network ls --filter "$label" --format 'network {{.Name}}'
     docker volume ls --filter "$label" --format 'volume {{.Name}}'
     if command -v kubectl >/dev/null; then
-        kubectl get namespaces,persistentvolumes -l logos-scenario.cluster -o name || true
+        kubectl get namespaces,persistentvolumes -l logos-scenario.cluster -o name 2>/dev/null || true
     fi
     ;;
 -h | --help) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' scripts/ops/sweep.sh ;;
