@@ -15,10 +15,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
 use logos_scenario_runtime::deployer::DeployError;
-use logos_scenario_runtime::plan::{PlannedFile, PlannedNode};
+use logos_scenario_runtime::plan::PlannedNode;
 use logos_scenario_runtime::topology::Role;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -96,12 +96,6 @@ struct Served {
     timeout: Duration,
 }
 
-/// The file that a node fetches, if it does.
-pub(super) fn fetched(node: &PlannedNode) -> Option<&PlannedFile> {
-    let path = node.fetches.as_ref()?;
-    node.files.iter().find(|file| file.path == *path)
-}
-
 /// What serves their configurations to those rendered nodes that fetch them, if any does, on the gateway of the
 /// control network alone.
 pub(super) async fn server(
@@ -111,17 +105,15 @@ pub(super) async fn server(
     if rendered.iter().all(|node| node.fetches.is_none()) {
         return Ok(None);
     }
-    let failed = |error: String| {
-        DeployError::new(
-            "cfgsync server",
-            error,
-            "use an engine whose networks are on this machine, or a program that finds its file",
-        )
-    };
-    let served = served(rendered, SETTINGS).map_err(failed)?;
+    let failed =
+        |try_next: &'static str| move |error: String| DeployError::new("cfgsync server", error, try_next);
+    let served = served(rendered, SETTINGS)
+        .map_err(failed("mend assets/cfgsync.yaml, or what the node program plans to be fetched"))?;
     let address = SocketAddr::from((render::gateway(subnets.control), PORT));
     let listener = TcpListener::bind(address).await;
-    let listener = listener.map_err(|error| failed(format!("cannot listen at {address}: {error}")))?;
+    let listener = listener.map_err(|error| format!("cannot listen at {address}: {error}")).map_err(
+        failed("use an engine whose networks are on this machine, or a program that finds its file"),
+    )?;
     // It goes on until it is dropped.
     Ok(Some(async move { drop(axum::serve(listener, router(served)).await) }))
 }
@@ -130,13 +122,25 @@ fn served(rendered: &[PlannedNode], settings: &str) -> Result<Served, String> {
     let settings: Settings =
         serde_saphyr::from_str(settings).map_err(|error| format!("cfgsync.yaml: {error}"))?;
     let tracing = serde_json::to_value(&settings.tracing_settings).map_err(|error| error.to_string())?;
+    let tracing = tracing.as_object().cloned().unwrap_or_default();
     let (mut configurations, mut awaited) = (BTreeMap::new(), BTreeSet::new());
     for node in rendered {
-        let Some(file) = fetched(node) else { continue };
+        let Some(path) = &node.fetches else { continue };
+        let file = node.files.iter().find(|file| file.path == *path);
+        let file = file
+            .ok_or_else(|| format!("{} fetches {}, which is none of its files", node.name, path.display()))?;
         let mut configuration: Value = serde_saphyr::from_str(&file.text)
             .map_err(|error| format!("{} of {} is no YAML: {error}", file.path.display(), node.name))?;
-        if let (Some(own), Value::Object(laid)) = (configuration.get_mut("tracing"), &tracing) {
-            overlay(own, laid);
+        if !tracing.is_empty() {
+            let own = configuration.get_mut("tracing").and_then(Value::as_object_mut);
+            let own = own.ok_or_else(|| {
+                format!(
+                    "cfgsync.yaml: {}'s {} has no `tracing` to lay its own over",
+                    node.name,
+                    path.display()
+                )
+            })?;
+            own.extend(tracing.clone());
         }
         configurations.insert((node.role, node.name.clone()), configuration);
         if !node.late {
@@ -145,12 +149,6 @@ fn served(rendered: &[PlannedNode], settings: &str) -> Result<Served, String> {
     }
     let timeout = Duration::from_secs(settings.timeout);
     Ok(Served { configurations, awaited, asked: watch::Sender::default(), timeout })
-}
-
-fn overlay(own: &mut Value, laid: &Map<String, Value>) {
-    if let Value::Object(own) = own {
-        own.extend(laid.clone());
-    }
 }
 
 fn router(served: Served) -> Router {
@@ -270,5 +268,20 @@ mod tests {
         ] {
             assert!(served(&nodes(), wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn what_cannot_be_served_is_told() {
+        let refused = |nodes: &[PlannedNode]| {
+            served(nodes, "timeout: 1\ntracing_settings: {level: DEBUG}").err().unwrap_or_default()
+        };
+        let mut nodes = nodes();
+        nodes[0].files[0].text = "name: validator-0".to_owned();
+        assert_eq!(
+            refused(&nodes),
+            "cfgsync.yaml: validator-0's config.yaml has no `tracing` to lay its own over"
+        );
+        nodes[0].files.clear();
+        assert_eq!(refused(&nodes), "validator-0 fetches config.yaml, which is none of its files");
     }
 }

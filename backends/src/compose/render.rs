@@ -27,6 +27,8 @@ pub(super) const CONTROL: &str = "control";
 pub(super) const PEER: &str = "peer";
 /// Where a node finds its files and keeps its data: a volume, since all else is read-only.
 pub(super) const DIRECTORY: &str = "/node";
+/// Tells a node where it fetches its configuration.
+const SERVER: &str = "CFG_SERVER_ADDR";
 /// The most nodes that one cluster can have.
 pub(super) const MAX_NODES: usize = 200;
 
@@ -169,7 +171,7 @@ fn fetching(node: &PlannedNode, host: Ipv4Addr, subnets: &Subnets) -> Vec<(Strin
         Some((variable, port.number.to_string()))
     };
     let told = [
-        ("CFG_SERVER_ADDR", server),
+        (SERVER, server),
         ("CFG_HOST_IP", host.to_string()),
         ("CFG_HOST_IDENTIFIER", node.name.clone()),
         ("CFG_HOST_KIND", node.role.to_string()),
@@ -195,6 +197,13 @@ fn tcp_ports(node: &PlannedNode) -> impl Iterator<Item = u16> {
 
 /// The Compose file as it is written, with how to use it.
 pub(super) fn to_text(file: &Compose, project: &str) -> String {
+    if file.services.values().any(|service| service.environment.contains_key(SERVER)) {
+        return format!(
+            "# Shows the nodes of a test, which fetch their configuration at {SERVER} from a server that ends with it:\n\
+             # started by hand they find none. What they fetch is in the folder `nodes`.\n{}",
+            file.to_yaml()
+        );
+    }
     format!(
         "# Starts the same nodes by hand, once the test's own are gone:\n\
          #   docker compose -p {project} -f docker-compose.yml up\n\
@@ -226,7 +235,7 @@ mod tests {
     use std::path::Path;
     use std::time::UNIX_EPOCH;
 
-    use expect_test::expect_file;
+    use expect_test::{expect, expect_file};
     use logos_scenario_runtime::faults::Link;
     use logos_scenario_runtime::plan::symbol;
     use serde_json::json;
@@ -263,6 +272,29 @@ mod tests {
         expect_file!["../../testdata/docker-compose.yml"].assert_eq(&text);
         let read = Compose::from_yaml(&text).unwrap();
         assert_eq!(read.services["executor-0"], file.services["executor-0"]);
+    }
+
+    #[test]
+    fn who_fetches_its_configuration_is_told_where_and_as_whom() {
+        let (_, mut rendered) = rendered();
+        rendered[0].fetches = Some("keys/a.yaml".into());
+        let file = compose(&plan(), &rendered, &subnets(), &Settings::default(), false);
+        let told = &file.services["validator-0"].environment;
+        expect![[r#"
+            CFG_API_PORT=18080
+            CFG_FILE_PATH=/node/keys/a.yaml
+            CFG_HOST_IDENTIFIER=validator-0
+            CFG_HOST_IP=10.150.0.10
+            CFG_HOST_KIND=validator
+            CFG_SERVER_ADDR=http://10.144.7.1:4400
+        "#]]
+        .assert_eq(&told.iter().map(|(name, value)| format!("{name}={value}\n")).collect::<String>());
+        assert_eq!(file.secrets.keys().collect::<Vec<_>>(), ["executor-0.keys.a.yaml"]);
+        let text = to_text(&file, "logos-scenario-00000001");
+        assert!(
+            !text.contains("docker compose") && text.contains("started by hand they find none"),
+            "{text}"
+        );
     }
 
     #[test]
