@@ -75,6 +75,7 @@ pub(super) struct SecretUse {
 #[serde(deny_unknown_fields)]
 pub(super) struct Logging {
     pub(super) driver: String,
+    pub(super) options: BTreeMap<String, String>,
 }
 
 /// A network of the cluster's own.

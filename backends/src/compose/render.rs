@@ -236,11 +236,14 @@ mod tests {
     use std::time::UNIX_EPOCH;
 
     use expect_test::{expect, expect_file};
+    use logos_scenario_runtime::deployer::Placement;
     use logos_scenario_runtime::faults::Link;
     use logos_scenario_runtime::plan::symbol;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
+    use crate::compose::labels::{HEARTBEAT, OWNER, Project};
+    use crate::compose::request;
     use crate::planned::tests::two_nodes;
     use crate::relay::Way;
 
@@ -275,6 +278,28 @@ mod tests {
     }
 
     #[test]
+    fn the_engine_is_asked_for_what_the_file_says() {
+        let (_, rendered) = rendered();
+        let settings = Settings { node_cpus: Some(0.5), ..Settings::default() };
+        let file = compose(&plan(), &rendered, &subnets(), &settings, true);
+        let place = Placement { directory: "/run".into(), labels: [("run".into(), "one".into())].into() };
+        let project = Project::new(1, "key", &place);
+        let networks = file.networks.iter().map(|(name, it)| json!(request::network(&project, name, it)));
+        let name = "validator-0";
+        let service = &file.services[name];
+        let connections = request::further_networks(service)
+            .map(|(network, at)| json!([network, request::connection("container", name, at)]));
+        let mut asked = json!({
+            "networks": networks.collect::<Vec<_>>(),
+            "container": request::container(&project, name, service),
+            "connections": connections.collect::<Vec<_>>(),
+        });
+        asked.sort_all_objects();
+        let asked = without_times(asked);
+        expect_file!["../../testdata/engine-requests.json"].assert_eq(&format!("{asked:#}\n"));
+    }
+
+    #[test]
     fn who_fetches_its_configuration_is_told_where_and_as_whom() {
         let (_, mut rendered) = rendered();
         rendered[0].fetches = Some("keys/a.yaml".into());
@@ -295,6 +320,21 @@ mod tests {
             !text.contains("docker compose") && text.contains("started by hand they find none"),
             "{text}"
         );
+    }
+
+    /// Without what is another at each run: who asks, and when.
+    fn without_times(value: Value) -> Value {
+        match value {
+            Value::Object(fields) => {
+                let field = |(name, value): (String, Value)| match name.as_str() {
+                    OWNER | HEARTBEAT => (name, "of this run".into()),
+                    _ => (name, without_times(value)),
+                };
+                Value::Object(fields.into_iter().map(field).collect())
+            }
+            Value::Array(values) => values.into_iter().map(without_times).collect(),
+            value => value,
+        }
     }
 
     #[test]

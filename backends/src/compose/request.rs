@@ -79,7 +79,10 @@ fn host_config(project: &Project, service: &Service) -> HostConfig {
         sysctls: Some(service.sysctls.clone().into_iter().collect()),
         nano_cpus: service.cpus.map(|cores| (cores * 1e9) as i64),
         mounts: Some(service.volumes.iter().filter_map(|volume| mount(project, volume)).collect()),
-        log_config: Some(HostConfigLogConfig { typ: Some(service.logging.driver.clone()), config: None }),
+        log_config: Some(HostConfigLogConfig {
+            typ: Some(service.logging.driver.clone()),
+            config: Some(service.logging.options.clone().into_iter().collect()),
+        }),
         port_bindings: Some(published(service).map(|(port, binding)| (port, Some(vec![binding]))).collect()),
         ..HostConfig::default()
     }
