@@ -77,6 +77,8 @@ impl Project {
             ("com.docker.compose.service", service),
             ("com.docker.compose.container-number", "1"),
             ("com.docker.compose.oneoff", "False"),
+            // Without one, Compose 2 takes no container for a service's; `up` would compare it with that of its file.
+            ("com.docker.compose.config-hash", "made-through-the-api"),
             ("com.docker.compose.project.working_dir", &self.directory),
             ("com.docker.compose.project.config_files", &file),
         ])
