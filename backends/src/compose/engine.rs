@@ -88,11 +88,14 @@ pub(super) async fn connect(settings: &Settings) -> Result<Docker, DeployError> 
     }
 }
 
-/// What the engine said, without the client's words around it.
+/// What the engine said, without the client's words around it, or why it said nothing.
 pub(super) fn said(error: &Error) -> String {
     match error {
         Error::DockerResponseServerError { message, .. } => message.trim().to_owned(),
-        error => error.to_string(),
+        error => {
+            let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+            causes.last().unwrap_or(error).to_string()
+        }
     }
 }
 

@@ -22,37 +22,39 @@ pub(super) async fn find_all(
     plan: &Plan,
     settings: &Settings,
 ) -> Result<BTreeMap<String, String>, DeployError> {
-    let mut ids = BTreeMap::new();
-    for node in &plan.nodes {
-        let name = of(node, settings);
-        if let Some(binary) = &node.binary {
-            return Err(not_in_a_container(node, &binary.display()));
-        }
-        if !ids.contains_key(name) {
-            ids.insert(name.to_owned(), id(docker, name, (IMAGE, DEFAULT_IMAGE)).await?);
-        }
+    if let Some((node, binary)) = plan.nodes.iter().find_map(|node| Some((node, node.binary.as_ref()?))) {
+        return Err(not_in_a_container(node, &binary.display()));
     }
+    let mut wanted: BTreeMap<_, _> =
+        plan.nodes.iter().map(|node| (of(node, settings), (IMAGE, DEFAULT_IMAGE))).collect();
     if plan.relayed {
-        let name = &settings.relay_image;
-        ids.insert(name.clone(), id(docker, name, (RELAY_IMAGE, DEFAULT_RELAY_IMAGE)).await?);
+        wanted.insert(&settings.relay_image, (RELAY_IMAGE, DEFAULT_RELAY_IMAGE));
     }
-    Ok(ids)
+    let (mut ids, mut missing) = (BTreeMap::new(), Vec::new());
+    for (name, setting) in wanted {
+        match docker.inspect_image(name).await {
+            Ok(image) => _ = ids.insert(name.to_owned(), image.id.unwrap_or_default()),
+            Err(error) if is_missing(&error) => missing.push((name, setting)),
+            Err(error) => return Err(refused(&format!("image `{name}`"), "cannot be looked up", &error)),
+        }
+    }
+    if missing.is_empty() { Ok(ids) } else { Err(not_there(&missing)) }
 }
 
-/// The id of an image, which a setting names or which has the name that it has by default.
-async fn id(docker: &Docker, name: &str, (setting, default): (&str, &str)) -> Result<String, DeployError> {
-    match docker.inspect_image(name).await {
-        Ok(image) => Ok(image.id.unwrap_or_default()),
-        Err(error) if is_missing(&error) => Err(DeployError::new(
-            format!("image `{name}`"),
-            "the engine does not have it",
-            match name == default {
-                true => format!("build it with `{BUILD}`"),
-                false => format!("fetch it, or build it with `{setting}={name} {BUILD}`"),
-            },
-        )),
-        Err(error) => Err(refused(&format!("image `{name}`"), "cannot be looked up", &error)),
-    }
+/// Images that the engine lacks, each with the setting that names it and with the name that it has by default.
+fn not_there(missing: &[(&str, (&str, &str))]) -> DeployError {
+    let names: Vec<_> = missing.iter().map(|(name, _)| format!("image `{name}`")).collect();
+    let mut builds: Vec<_> = missing
+        .iter()
+        .map(|(name, (setting, default))| match name == default {
+            true => format!("build it with `{BUILD}`"),
+            false => format!("fetch it, or build it with `{setting}={name} {BUILD}`"),
+        })
+        .collect();
+    // One run of it builds both.
+    builds.dedup();
+    let what = if missing.len() == 1 { "the engine does not have it" } else { "the engine has none of them" };
+    DeployError::new(names.join(", "), what, builds.join("; "))
 }
 
 fn not_in_a_container(node: &PlannedNode, binary: &impl std::fmt::Display) -> DeployError {

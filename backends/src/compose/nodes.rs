@@ -98,7 +98,14 @@ impl Nodes {
                 return Ok(());
             }
             let failed = |ClusterError { subject, what }| {
-                DeployError::new(subject, what, "see `docker events` for what the engine does")
+                let try_next = match what.contains("executable file not found") {
+                    true => format!(
+                        "use another image than `{}`, which lacks it",
+                        file.services[&node.name].image
+                    ),
+                    false => "see `docker events` for what the engine does".to_owned(),
+                };
+                DeployError::new(subject, what, try_next)
             };
             self.start(index).await.map_err(failed)
         });
