@@ -7,6 +7,15 @@ use logos_scenario::{ComposeDeployer, Deployer, NodeClient, wait};
 use crate::engine::{docker, run};
 use crate::{Outcome, WITHIN, placement, scenario, validators};
 
+/// Whether neither tool is installed; told without starting the one that takes long to start.
+pub(crate) fn missing() -> Option<String> {
+    #[expect(clippy::disallowed_methods, reason = "a tool is looked for, and no setting read")]
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let has_old = std::env::split_paths(&path).any(|folder| folder.join("docker-compose").is_file());
+    let missing = !has_old && tool().is_none();
+    missing.then(|| "neither `docker compose` nor `docker-compose` is installed".to_owned())
+}
+
 /// The tool that is installed, in the order of preference.
 fn tool() -> Option<&'static [&'static str]> {
     let tools: [&[&str]; 2] = [&["docker", "compose"], &["docker-compose"]];
@@ -18,10 +27,7 @@ fn tool() -> Option<&'static [&'static str]> {
 }
 
 pub(crate) async fn the_compose_tool_starts_the_same_cluster() -> Outcome {
-    let Some(tool) = tool() else {
-        eprintln!("neither `docker compose` nor `docker-compose` is installed");
-        return Ok(());
-    };
+    let tool = tool().context("it was there when this program started")?;
     let (directory, place, _) = placement()?;
     let cluster =
         ComposeDeployer::default().provision(&scenario(validators(2))?.plan("compose"), &place).await?;

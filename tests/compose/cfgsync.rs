@@ -1,6 +1,8 @@
 //! Nodes that fetch their configuration run as those that find it.
 
-use anyhow::{anyhow, ensure};
+use std::net::TcpStream;
+
+use anyhow::{Context, anyhow, ensure};
 use logos_scenario::deployer::{Cluster, NodeAction};
 use logos_scenario::{
     ChainAgreement, ComposeDeployer, Deployer, NodeClient, ScenarioBuilder, ScenarioBuilderExt, wait,
@@ -20,6 +22,11 @@ pub(crate) async fn nodes_fetch_their_configuration_at_every_start() -> Outcome 
     let cluster = ComposeDeployer::default().provision(&scenario.plan("compose"), &place).await?;
     let file = std::fs::read_to_string(directory.path().join("docker-compose.yml"))?;
     ensure!(file.contains("CFG_HOST_KIND: executor") && !file.contains("secrets:"), "{file}");
+    let server =
+        file.split_whitespace().find_map(|word| word.strip_prefix("http://")).context("it is named")?;
+    let elsewhere = server.replace(server.split(':').next().unwrap_or_default(), "127.0.0.1");
+    let answers = |address: &str| TcpStream::connect(address).is_ok();
+    ensure!(answers(server) && !answers(&elsewhere), "it listens at {elsewhere}, not at {server} alone");
     for node in &cluster.description().nodes {
         let client = NodeClient::new(&node.name, node.role, cluster.connect(&node.addresses["http"]));
         let grown = || async {

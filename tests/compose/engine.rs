@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
 use anyhow::{Context, anyhow, ensure};
-use logos_scenario::deployer::Cluster;
+use logos_scenario::deployer::{Cluster, LogPart, NodeAction};
 use logos_scenario::{ComposeDeployer, Deployer, wait};
 
 use crate::{Outcome, WITHIN, placement, refused, scenario, validators};
@@ -79,12 +79,59 @@ pub(crate) async fn nothing_is_left_of_a_failed_deployment() -> Outcome {
     let left = labelled(&label)?;
     ensure!(left.is_empty(), "left: {left:?}");
     ensure!(directory.path().read_dir()?.next().is_none(), "files are left");
+    let (directory, place, label) = placement()?;
+    let mut plan = scenario(validators(2))?.plan("compose");
+    plan.nodes[1].files[0].text.push_str("${host:nobody}");
+    let made = ComposeDeployer::default().provision(&plan, &place).await;
+    let failed = made.err().context("it has networks, but cannot be rendered")?;
+    ensure!(failed.to_string().contains("${host:nobody}"), "{failed}");
+    let left = labelled(&label)?;
+    ensure!(left.is_empty(), "left: {left:?}");
+    ensure!(directory.path().read_dir()?.next().is_none(), "files are left");
     // Nobody else has a cluster of this key.
     let topology = || validators(2).with_node("validator-1", |node| node.config("listen", "203.0.113.2:1"));
     refused(topology()).await?;
     let left = labelled(&format!("logos-scenario.key={}", scenario(topology())?.plan("compose").key))?;
     ensure!(left.is_empty(), "left: {left:?}");
     Ok(())
+}
+
+/// By a volume that a later one replaces, since nobody who looks from elsewhere can see the process.
+pub(crate) async fn an_owner_says_that_it_lives() -> Outcome {
+    let (_directory, place, label) = placement()?;
+    let plan = scenario(validators(1))?.plan("compose");
+    let cluster = ComposeDeployer::default().provision(&plan, &place).await?;
+    let said = || async {
+        let names = labelled(&label).map_err(|error| error.to_string())?;
+        if names.iter().any(|name| name.contains("_alive-")) { Ok(()) } else { Err(names.join(", ")) }
+    };
+    wait::until("a sign of life", WITHIN, said).await.map_err(|error| anyhow!("{error}"))?;
+    cluster.teardown().await?;
+    let left = labelled(&label)?;
+    ensure!(left.is_empty(), "left: {left:?}");
+    Ok(())
+}
+
+/// It is asked to, and killed only if it does not.
+pub(crate) async fn a_node_that_is_stopped_ends_by_itself() -> Outcome {
+    let (_directory, place, label) = placement()?;
+    let plan = scenario(validators(1))?.plan("compose");
+    let cluster = ComposeDeployer::default().provision(&plan, &place).await?;
+    let names = labelled(&label)?;
+    let container = names.iter().find(|name| name.ends_with("_validator-0_1")).context("it has one")?;
+    for (end, code) in [(NodeAction::Stop, "0"), (NodeAction::Kill, "137")] {
+        let started = || async {
+            let log =
+                cluster.logs("validator-0", LogPart::From(0)).await.map_err(|error| error.to_string())?;
+            if log.text.is_empty() { Err("an empty log") } else { Ok(()) }.map_err(str::to_owned)
+        };
+        wait::until("its first line", WITHIN, started).await.map_err(|error| anyhow!("{error}"))?;
+        cluster.control("validator-0", end).await?;
+        let ended = docker(&["inspect", "--format", "{{.State.ExitCode}}", container])?;
+        ensure!(ended.trim() == code, "after {end} its exit code is {ended}");
+        cluster.control("validator-0", NodeAction::Start).await?;
+    }
+    Ok(cluster.teardown().await?)
 }
 
 /// Another process with a cluster of one validator: the runner example. Dropping it kills the process.

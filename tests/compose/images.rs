@@ -17,11 +17,18 @@ fn tells(text: &str, parts: &[&str]) -> Outcome {
 }
 
 pub(crate) async fn a_missing_image_is_told_with_what_builds_it() -> Outcome {
-    let failed = refused(validators(2).with_node("validator-1", |node| node.image("no/such:image"))).await?;
+    let topology = validators(3)
+        .with_node("validator-1", |node| node.image("no/such:image"))
+        .with_node("validator-2", |node| node.image("nor/such:image"));
+    let failed = refused(topology).await?;
     ensure!(failed.class() == FailureClass::Infrastructure, "{failed}");
     tells(
         &failed.to_string(),
-        &["image `no/such:image`", "NOMOS_TESTNET_IMAGE=no/such:image scripts/build/build-test-image.sh"],
+        &[
+            "image `no/such:image`, image `nor/such:image`",
+            "NOMOS_TESTNET_IMAGE=no/such:image scripts/build/build-test-image.sh",
+            "NOMOS_TESTNET_IMAGE=nor/such:image",
+        ],
     )
 }
 
@@ -30,9 +37,19 @@ pub(crate) async fn a_missing_image_of_the_relay_is_told_with_what_builds_it() -
     told("is_parted", &settings, 101, "SCENARIO_RELAY_IMAGE=no/such:relay scripts/build/build-test-image.sh")
 }
 
-pub(crate) async fn a_program_that_the_image_lacks_is_told() -> Outcome {
+pub(crate) async fn a_program_of_this_machine_is_told() -> Outcome {
     let failed = refused(validators(1).with_node("validator-0", |node| node.binary("/bin/true"))).await?;
     tells(&failed.to_string(), &["validator-0", "/bin/true", "node.image(..)"])
+}
+
+/// The relay's image has the relay alone.
+pub(crate) async fn a_program_that_the_image_lacks_is_told() -> Outcome {
+    let image = "logos-scenario-relay:local";
+    let failed = refused(validators(1).with_node("validator-0", |node| node.image(image))).await?;
+    tells(
+        &failed.to_string(),
+        &["exec: \"devnode\"", &format!("use another image than `{image}`, which lacks it")],
+    )
 }
 
 pub(crate) async fn a_node_that_ends_is_told_with_its_log() -> Outcome {

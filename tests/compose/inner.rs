@@ -1,6 +1,7 @@
 //! This program once more, as a test program of scenarios in containers: what becomes of them, what it says, and
 //! what it leaves when it is over.
 
+use std::os::unix::net::UnixListener;
 use std::process::{Command, ExitCode, ExitStatus, Output, Stdio};
 
 use anyhow::{Context, anyhow, ensure};
@@ -195,6 +196,17 @@ pub(crate) async fn a_remote_engine_is_refused() -> Outcome {
         told("passes", &[("DOCKER_HOST", host), ("SCENARIO_REQUIRE", "compose")], 101, &why)?;
     }
     Ok(())
+}
+
+/// It is there, so that this is no skip: once nobody listens any more, once somebody says nothing.
+pub(crate) async fn an_engine_that_does_not_answer_is_told() -> Outcome {
+    let directory = tempfile::tempdir()?;
+    let socket = directory.path().join("engine.sock");
+    let host = format!("unix://{}", socket.display());
+    let silent = UnixListener::bind(&socket)?;
+    told("passes", &[("DOCKER_HOST", &host)], 101, "container engine: did not answer within 10 s")?;
+    drop(silent);
+    told("passes", &[("DOCKER_HOST", &host)], 101, "container engine: does not work: Connection refused")
 }
 
 pub(crate) async fn a_node_that_is_out_of_memory_is_told() -> Outcome {

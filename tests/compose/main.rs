@@ -53,10 +53,13 @@ fn main() -> ExitCode {
         cfgsync::nodes_fetch_their_configuration_at_every_start,
         engine::nodes_may_do_no_more_than_they_need,
         engine::nothing_is_left_of_a_failed_deployment,
+        engine::an_owner_says_that_it_lives,
+        engine::a_node_that_is_stopped_ends_by_itself,
         engine::what_a_dead_owner_left_is_swept,
         engine::what_cannot_be_removed_holds_up_no_cluster,
         images::a_missing_image_is_told_with_what_builds_it,
         images::a_missing_image_of_the_relay_is_told_with_what_builds_it,
+        images::a_program_of_this_machine_is_told,
         images::a_program_that_the_image_lacks_is_told,
         images::a_node_that_ends_is_told_with_its_log,
         images::the_script_packs_programs_on_a_base,
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
         inner::nothing_is_left_after_sigkill,
         inner::nothing_is_left_when_the_keeper_is_killed_in_a_fault,
         inner::a_remote_engine_is_refused,
+        inner::an_engine_that_does_not_answer_is_told,
         inner::a_node_that_is_out_of_memory_is_told,
         networks::an_isolated_node_answers_and_hears_nothing,
         networks::published_ports_follow_a_restart,
@@ -79,7 +83,11 @@ fn main() -> ExitCode {
     arguments.test_threads.get_or_insert(6);
     let missing = block_on(ComposeDeployer::default().available()).err().map(|error| error.to_string());
     let needed = Needed::new("compose", missing, &arguments);
-    let trial = |(name, test): (&str, Test)| needed.trial(name, test);
+    let with_tool = needed.besides(by_hand::missing());
+    let trial = |(name, test): (&str, Test)| match name.starts_with("compose::by_hand::") {
+        true => with_tool.trial(name, test),
+        false => needed.trial(name, test),
+    };
     libtest_mimic::run(&arguments, tests.into_iter().map(trial).collect()).exit_code()
 }
 

@@ -35,6 +35,9 @@ pub(crate) async fn an_isolated_node_answers_and_hears_nothing() -> Outcome {
 
     let again = runner.control().isolate("validator-3").await.err().context("it is isolated")?;
     ensure!(again.to_string() == "validator-3: is isolated already", "{again}");
+    let started =
+        runner.control().restart("validator-3").await.err().context("it has no network to start in")?;
+    ensure!(started.to_string().contains("let it rejoin first"), "{started}");
     runner.control().rejoin("validator-3").await?;
     let agree = || async {
         match (other.consensus_info().await, alone.consensus_info().await) {

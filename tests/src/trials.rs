@@ -21,6 +21,15 @@ impl Needed {
         Self { missing, is_required, is_listed: arguments.list }
     }
 
+    /// For trials that need something besides, for want of which they are ignored even where the backend is required.
+    #[must_use]
+    pub fn besides(&self, missing: Option<String>) -> Self {
+        match &self.missing {
+            Some(_) => self.clone(),
+            None => Self { missing, is_required: false, ..*self },
+        }
+    }
+
     /// A trial of what `test` says.
     pub fn trial<F>(&self, name: impl Into<String>, test: impl FnOnce() -> F + Send + 'static) -> Trial
     where
