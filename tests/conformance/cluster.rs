@@ -87,10 +87,10 @@ pub(crate) async fn actions_are_done_when_they_return(subject: Subject) -> Outco
         fixture.is_silent(node).await?;
         fixture.cluster.control(node, NodeAction::Start).await?;
         fixture.expect_status(node, &NodeStatus::Running).await?;
-        fixture.answers(node).await?;
+        fixture.agrees().await?;
     }
     fixture.cluster.control(node, NodeAction::Restart).await?;
-    fixture.answers(node).await?;
+    fixture.agrees().await?;
     let state = fixture.state(node).await?;
     ensure!((state.starts, state.starts_by_us) == (4, 4), "{state:?}");
     if subject.backend.capabilities().pause {
@@ -99,7 +99,7 @@ pub(crate) async fn actions_are_done_when_they_return(subject: Subject) -> Outco
         fixture.is_silent(node).await?;
         fixture.cluster.control(node, NodeAction::Resume).await?;
         fixture.expect_status(node, &NodeStatus::Running).await?;
-        fixture.answers(node).await?;
+        fixture.agrees().await?;
         ensure!(fixture.state(node).await?.starts == 4, "a resumed node is the one that was paused");
         fixture.cluster.control(node, NodeAction::Pause).await?;
         fixture.cluster.control(node, NodeAction::Stop).await?;
@@ -112,7 +112,8 @@ pub(crate) async fn an_isolated_node_answers_and_has_no_peers(subject: Subject) 
     if !subject.backend.capabilities().isolate {
         return Ok(());
     }
-    let fixture = subject.answering(validators(2)).await?;
+    // A chain that may fork deeply: until a node notices that it is alone, both go on making blocks.
+    let fixture = subject.answering(validators(2).security_param(1_000)).await?;
     let node = "validator-1";
     has_peers(&fixture, node, true).await?;
     for _ in 0..2 {
@@ -121,6 +122,7 @@ pub(crate) async fn an_isolated_node_answers_and_has_no_peers(subject: Subject) 
         has_peers(&fixture, node, false).await?;
         fixture.cluster.control(node, NodeAction::Rejoin).await?;
         has_peers(&fixture, node, true).await?;
+        fixture.agrees().await?;
     }
     ensure!(fixture.state(node).await?.starts == 1, "it is the node that was isolated");
     Ok(fixture.cluster.teardown().await?)

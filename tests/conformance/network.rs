@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, ensure};
 use logos_scenario::deployer::{Cluster, NodeAction};
 use logos_scenario::faults::{Link, LinkState, NetworkFault};
-use logos_scenario::{Deployer, HeaderId, wait};
+use logos_scenario::{Deployer, wait};
 
 use crate::Outcome;
 use crate::subject::{Fixture, Subject, WITHIN, validators};
@@ -53,29 +53,6 @@ async fn peers(fixture: &Fixture, wanted: &[usize]) -> Outcome {
     Ok(())
 }
 
-async fn tip(fixture: &Fixture, node: &str) -> anyhow::Result<(u64, HeaderId)> {
-    let info = fixture.client(node).consensus_info().await?;
-    Ok((info.height, info.tip))
-}
-
-/// Waits until every node has the tip that `node` has now.
-async fn all_have_the_tip_of(fixture: &Fixture, node: &str) -> Outcome {
-    let (height, tip) = tip(fixture, node).await?;
-    for other in fixture.names() {
-        let client = fixture.client(&other);
-        let has = || async {
-            match client.block(tip).await {
-                Ok(Some(_)) => Ok(()),
-                Ok(None) => Err("it has not".to_owned()),
-                Err(error) => Err(error.to_string()),
-            }
-        };
-        let waited = wait::until(&format!("block {height} of {node}"), WITHIN, has).await;
-        waited.map_err(|error| anyhow!("{other}: {error}"))?;
-    }
-    Ok(())
-}
-
 pub(crate) async fn an_isolated_node_is_alone_until_it_heals(subject: Subject) -> Outcome {
     if !subject.backend.capabilities().network_faults {
         return Ok(());
@@ -87,11 +64,11 @@ pub(crate) async fn an_isolated_node_is_alone_until_it_heals(subject: Subject) -
         peers(&fixture, &[1, 0, 1]).await?;
         let state = link_state(&fixture, &link()).await?;
         ensure!(state.shape.cut && state.open == 0, "{state:?}");
-        let (height, _) = tip(&fixture, "validator-1").await?;
+        let (height, _) = fixture.tip("validator-1").await?;
         fixture.reaches("validator-1", height + 1).await?;
         fixture.cluster.disturb(Vec::new()).await?;
         peers(&fixture, &[2, 2, 2]).await?;
-        all_have_the_tip_of(&fixture, "validator-0").await?;
+        fixture.agrees().await?;
     }
     Ok(fixture.cluster.teardown().await?)
 }
@@ -105,11 +82,11 @@ pub(crate) async fn sides_of_a_partition_go_on_alone_and_agree_afterwards(subjec
     let sides = [["validator-0", "validator-1"], ["validator-2", "validator-3"]];
     fixture.cluster.disturb(vec![NetworkFault::partition(sides[0], sides[1])]).await?;
     peers(&fixture, &[1, 1, 1, 1]).await?;
-    let (height, _) = tip(&fixture, "validator-0").await?;
+    let (height, _) = fixture.tip("validator-0").await?;
     for node in ["validator-0", "validator-2"] {
         fixture.reaches(node, height + 3).await?;
     }
-    let (one, other) = (tip(&fixture, "validator-0").await?, tip(&fixture, "validator-2").await?);
+    let (one, other) = (fixture.tip("validator-0").await?, fixture.tip("validator-2").await?);
     ensure!(one.1 != other.1, "both sides have block {one:?}");
     fixture.cluster.disturb(Vec::new()).await?;
     peers(&fixture, &[3, 3, 3, 3]).await?;
@@ -138,9 +115,9 @@ pub(crate) async fn a_slow_link_lets_nodes_be_apart(subject: Subject) -> Outcome
     let latency = NetworkFault::Latency { link: link(), delay: LATE, jitter: Duration::ZERO };
     fixture.cluster.disturb(vec![latency]).await?;
     for _ in 0..3 {
-        let (height, _) = tip(&fixture, "validator-0").await?;
+        let (height, _) = fixture.tip("validator-0").await?;
         fixture.reaches("validator-0", height + 1).await?;
-        let (height, tip) = tip(&fixture, "validator-0").await?;
+        let (height, tip) = fixture.tip("validator-0").await?;
         let block = fixture.client("validator-1").block(tip).await?;
         ensure!(block.is_none(), "block {height} is there at once, and not {LATE:?} later");
     }
@@ -152,7 +129,7 @@ pub(crate) async fn a_slow_link_lets_nodes_be_apart(subject: Subject) -> Outcome
     fixture.cluster.disturb(Vec::new()).await?;
     let fast = |seen: &LinkState| seen.least_held.is_some_and(|held| held < LATE);
     until_seen(&fixture, &link(), "what is fast again", fast).await?;
-    all_have_the_tip_of(&fixture, "validator-0").await?;
+    fixture.agrees().await?;
     Ok(fixture.cluster.teardown().await?)
 }
 
@@ -167,7 +144,7 @@ pub(crate) async fn a_link_that_loses_all_carries_no_peer(subject: Subject) -> O
     until_seen(&fixture, &link(), "a loss", |seen| seen.lost > 0 && seen.passed == 0).await?;
     fixture.cluster.disturb(Vec::new()).await?;
     peers(&fixture, &[1, 1]).await?;
-    all_have_the_tip_of(&fixture, "validator-0").await?;
+    fixture.agrees().await?;
     Ok(fixture.cluster.teardown().await?)
 }
 
@@ -182,7 +159,7 @@ pub(crate) async fn a_narrow_link_is_no_faster_than_its_rate(subject: Subject) -
     until_seen(&fixture, &link(), "ten pieces to pass", |seen| seen.passed >= 10).await?;
     let seen = link_state(&fixture, &link()).await?;
     ensure!(seen.fastest.is_some_and(|fastest| fastest <= RATE), "{seen:?}");
-    all_have_the_tip_of(&fixture, "validator-0").await?;
+    fixture.agrees().await?;
     fixture.cluster.disturb(Vec::new()).await?;
     until_seen(&fixture, &link(), "what is fast again", |seen| seen.fastest > Some(RATE)).await?;
     Ok(fixture.cluster.teardown().await?)
@@ -197,7 +174,7 @@ pub(crate) async fn a_restarted_node_finds_no_way_around_a_cut(subject: Subject)
     fixture.cluster.disturb(vec![NetworkFault::Isolate("validator-2".into())]).await?;
     fixture.cluster.control("validator-2", NodeAction::Restart).await?;
     fixture.answers("validator-2").await?;
-    let (height, _) = tip(&fixture, "validator-2").await?;
+    let (height, _) = fixture.tip("validator-2").await?;
     fixture.reaches("validator-2", height + 2).await?;
     peers(&fixture, &[1, 1, 0]).await?;
     fixture.cluster.disturb(Vec::new()).await?;

@@ -8,8 +8,8 @@ use logos_scenario::fake::{FakeDeployer, FakeProgram};
 use logos_scenario::plan::Plan;
 use logos_scenario::topology::TopologyBuilder;
 use logos_scenario::{
-    AnyCluster, Backend, ChainAgreement, Deployer, NodeClient, ScenarioBuilder, ScenarioBuilderExt, Topology,
-    wait,
+    AnyCluster, Backend, ChainAgreement, Deployer, HeaderId, NodeClient, ScenarioBuilder, ScenarioBuilderExt,
+    Topology, wait,
 };
 use logos_scenario_devnode::Devnode;
 use tempfile::TempDir;
@@ -141,6 +141,26 @@ impl Fixture {
 
     pub(crate) async fn answers(&self, node: &str) -> anyhow::Result<()> {
         self.reaches(node, 0).await
+    }
+
+    /// The height and the tip of a node's chain.
+    pub(crate) async fn tip(&self, node: &str) -> anyhow::Result<(u64, HeaderId)> {
+        let info = self.client(node).consensus_info().await?;
+        Ok((info.height, info.tip))
+    }
+
+    /// Waits until every node has the tip of the first one, which may be another each time it is asked.
+    pub(crate) async fn agrees(&self) -> anyhow::Result<()> {
+        let agree = || async {
+            let (height, tip) = self.tip("validator-0").await.map_err(|error| error.to_string())?;
+            for node in self.names() {
+                let block =
+                    self.client(&node).block(tip).await.map_err(|error| format!("{node}: {error}"))?;
+                block.ok_or_else(|| format!("{node} has not block {height} of validator-0"))?;
+            }
+            Ok::<_, String>(())
+        };
+        wait::until("all nodes to agree", WITHIN, agree).await.map_err(|error| anyhow!("{error}"))
     }
 
     /// Asks once, and demands that no answer comes.
