@@ -8,7 +8,7 @@ use anyhow::{Context, anyhow, ensure};
 use logos_scenario::deployer::{Cluster, LogPart, NodeAction};
 use logos_scenario::{ComposeDeployer, Deployer, wait};
 
-use crate::{Outcome, WITHIN, placement, refused, scenario, validators};
+use crate::{Outcome, WITHIN, deploy, placement, refused, scenario, validators};
 
 /// Runs a command to its end.
 pub(crate) fn run(program: &str, arguments: &[&str], directory: &Path) -> anyhow::Result<String> {
@@ -68,6 +68,15 @@ pub(crate) async fn nodes_may_do_no_more_than_they_need() -> Outcome {
     cluster.teardown().await?;
     let left = labelled(&label)?;
     ensure!(left.is_empty(), "left: {left:?}");
+    Ok(())
+}
+
+pub(crate) async fn nodes_write_to_their_directory_and_to_tmp_alone() -> Outcome {
+    let keeps_blocks_in =
+        |folder: &'static str| validators(1).with_node("validator-0", |node| node.config("storage", folder));
+    deploy(keeps_blocks_in("/tmp/blocks")).await?.teardown().await?;
+    let failed = refused(keeps_blocks_in("/blocks")).await?.to_string();
+    ensure!(failed.contains("Read-only file system"), "{failed}");
     Ok(())
 }
 

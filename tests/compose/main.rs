@@ -52,6 +52,7 @@ fn main() -> ExitCode {
         by_hand::the_compose_tool_starts_the_same_cluster,
         cfgsync::nodes_fetch_their_configuration_at_every_start,
         engine::nodes_may_do_no_more_than_they_need,
+        engine::nodes_write_to_their_directory_and_to_tmp_alone,
         engine::nothing_is_left_of_a_failed_deployment,
         engine::an_owner_says_that_it_lives,
         engine::a_node_that_is_stopped_ends_by_itself,

@@ -38,6 +38,8 @@ pub(super) struct Service {
     pub(super) secrets: Vec<SecretUse>,
     pub(super) restart: String,
     pub(super) read_only: bool,
+    /// Folders in memory, for what a node writes beside its directory.
+    pub(super) tmpfs: Vec<String>,
     pub(super) cap_drop: Vec<String>,
     pub(super) security_opt: Vec<String>,
     /// In bytes.

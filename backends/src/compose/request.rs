@@ -71,6 +71,7 @@ fn host_config(project: &Project, service: &Service) -> HostConfig {
     HostConfig {
         network_mode: Some(project.name(CONTROL)),
         readonly_rootfs: Some(service.read_only),
+        tmpfs: Some(service.tmpfs.iter().map(|folder| (folder.clone(), String::new())).collect()),
         cap_drop: Some(service.cap_drop.clone()),
         security_opt: Some(service.security_opt.clone()),
         memory: memory(service.mem_limit),

@@ -302,6 +302,7 @@ impl Maker<'_> {
             "containers": [self.container(node)],
             "volumes": [
                 { "name": "data", "persistentVolumeClaim": { "claimName": node.name } },
+                { "name": "tmp", "emptyDir": { "medium": "Memory" } },
                 { "name": "files", "secret": { "secretName": node.name, "defaultMode": 0o444 } },
             ],
         })
@@ -321,8 +322,9 @@ impl Maker<'_> {
             let place = format!("{DIRECTORY}/{}", file.path.display());
             json!({ "name": "files", "mountPath": place, "subPath": key(file), "readOnly": true })
         });
-        let mounts: Vec<_> =
-            [json!({ "name": "data", "mountPath": DIRECTORY })].into_iter().chain(mounts).collect();
+        let data = json!({ "name": "data", "mountPath": DIRECTORY });
+        let temporary = json!({ "name": "tmp", "mountPath": "/tmp" });
+        let mounts: Vec<_> = [data, temporary].into_iter().chain(mounts).collect();
         let mut container = json!({
             "name": CONTAINER,
             "image": node.image.as_ref().unwrap_or(&self.look.image),
