@@ -20,6 +20,7 @@ use crate::relay::ways::RELAY;
 use crate::{awaited, planned, thread, watcher};
 
 mod addresses;
+mod anew;
 mod cfgsync;
 mod cluster;
 mod engine;
@@ -34,6 +35,7 @@ mod render;
 mod request;
 mod sweep;
 
+use anew::Anew;
 pub use cluster::ComposeCluster;
 use files::Files;
 use labels::Project;
@@ -79,6 +81,7 @@ impl Deployer for ComposeDeployer {
             network_faults: true,
             shaping: true,
             usage: true,
+            replan: true,
         }
     }
 
@@ -148,9 +151,10 @@ impl ComposeDeployer {
         let mut files = Files::write(&place.directory, &render::to_text(&file, project.as_str()), &rendered)?;
 
         let mut tasks = JoinSet::new();
-        if let Some(server) = cfgsync::server(&rendered, &subnets).await? {
+        let served = cfgsync::server(&rendered, &subnets).await?.map(|(served, server)| {
             tasks.spawn(server);
-        }
+            served
+        });
         let nodes = Arc::new(Nodes::new(docker, project, &rendered, &file, &place.directory));
         tasks.spawn(Arc::clone(&nodes).follow());
         let running = Arc::new(Mutex::new(true));
@@ -165,7 +169,9 @@ impl ComposeDeployer {
         let (relay, ()) = tokio::try_join!(relay, nodes.start_all(&rendered, &file))?;
         let description = planned::description(plan, &bindings, &place.directory);
         files.keep();
+        let (plan, directory, file) = (plan.clone(), place.directory.clone(), Mutex::new(file));
         Ok(ComposeCluster {
+            anew: Arc::new(Anew { plan, bindings, subnets, publish, directory, file, served }),
             description: render::published(description, &reach.ports),
             docker: docker.clone(),
             project: project.clone(),

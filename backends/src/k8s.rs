@@ -18,6 +18,7 @@ use crate::env::Settings;
 use crate::relay::ways;
 use crate::{awaited, planned, thread, watcher};
 
+mod anew;
 mod chart;
 mod cluster;
 mod context;
@@ -32,6 +33,7 @@ mod render;
 mod sweep;
 mod trouble;
 
+use anew::Anew;
 pub use cluster::K8sCluster;
 use context::Context;
 use files::Files;
@@ -76,7 +78,13 @@ impl Deployer for K8sDeployer {
     /// Links are cut by the relay: Kubernetes itself cannot cut off a pod on every network. Nor can it pause one;
     /// what was tried is told in [`guide::backends`](crate::guide::backends).
     fn capabilities(&self) -> Capabilities {
-        Capabilities { node_control: true, network_faults: true, shaping: true, ..Capabilities::default() }
+        Capabilities {
+            node_control: true,
+            network_faults: true,
+            shaping: true,
+            replan: true,
+            ..Capabilities::default()
+        }
     }
 
     fn settings(&self) -> String {
@@ -130,7 +138,7 @@ type Waiting = oneshot::Sender<Result<K8sCluster, DeployError>>;
 /// Makes a cluster; on failure, or if nobody waits for it any more, nothing remains of it.
 async fn make(plan: &Plan, place: &Placement, waiting: &mut Waiting) -> Result<K8sCluster, DeployError> {
     let settings = Settings::get()?;
-    refuse_binaries(plan)?;
+    plan.nodes.iter().try_for_each(refuse_binary)?;
     if plan.relayed {
         planned::at_most(ways::MAX_NODES, plan, "a cluster of pods with faults")?;
     }
@@ -190,7 +198,17 @@ async fn make_namespace(
     };
     let description = planned::description(plan, &bindings, &place.directory);
     files.keep();
+    let anew = Anew {
+        plan: plan.clone(),
+        bindings,
+        names: names.clone(),
+        storage,
+        directory: place.directory.clone(),
+        objects,
+        replanned: 0,
+    };
     Ok(K8sCluster {
+        anew: Mutex::new(anew),
         description: reach.described(description),
         client: client.clone(),
         name: names.cluster.clone(),
@@ -208,12 +226,11 @@ const HEAD: &str = "# Starts the same nodes by hand, once the test's own are gon
                     #   kubectl apply -f kubernetes.yaml\n\
                     #   kubectl delete -f kubernetes.yaml\n";
 
-fn refuse_binaries(plan: &Plan) -> Result<(), DeployError> {
-    let with_binary = |node: &PlannedNode| Some((node.name.clone(), node.binary.clone()?));
-    let Some((node, binary)) = plan.nodes.iter().find_map(with_binary) else { return Ok(()) };
+fn refuse_binary(node: &PlannedNode) -> Result<(), DeployError> {
+    let Some(binary) = &node.binary else { return Ok(()) };
     Err(DeployError::new(
-        node.clone(),
+        node.name.clone(),
         format!("its own program `{}` is a file of this machine, and no pod's", binary.display()),
-        format!("use `with_node(\"{node}\", |node| node.image(..))`"),
+        format!("use `with_node(\"{}\", |node| node.image(..))`", node.name),
     ))
 }

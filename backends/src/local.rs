@@ -13,7 +13,7 @@ use logos_scenario_runtime::deployer::{
     Placement, States, Unavailable, Usage,
 };
 use logos_scenario_runtime::faults::{LinkState, NetworkFault};
-use logos_scenario_runtime::plan::Plan;
+use logos_scenario_runtime::plan::{Bindings, Plan, PlannedNode};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
@@ -30,6 +30,7 @@ mod render;
 
 use files::Files;
 use nodes::Nodes;
+use render::NodeCommand;
 
 /// Makes clusters of child processes.
 ///
@@ -59,6 +60,7 @@ impl Deployer for LocalDeployer {
             network_faults: true,
             shaping: true,
             usage: true,
+            replan: true,
             ..Capabilities::default()
         }
     }
@@ -92,13 +94,8 @@ impl Deployer for LocalDeployer {
         let mut bindings = render::bindings(plan, &addresses, &nodes, SystemTime::now());
         bindings.relay = render::relayed(plan, &at);
         let rendered = planned::render(plan, &bindings)?;
-        let mut commands = Vec::new();
-        for node in &rendered {
-            let program = program::find(node, &settings)?;
-            let directory = nodes.join(&node.name);
-            let log = logs.join(format!("{}.log", node.name));
-            commands.push(render::command(node, program, directory, log, &settings));
-        }
+        let command = |node: &PlannedNode| command(node, nodes.join(&node.name), &logs, &settings);
+        let commands = rendered.iter().map(command).collect::<Result<_, _>>()?;
         // From here on something exists: what is dropped early, or fails, is removed by its own drop.
         let files = Files::write(&nodes, &logs, &rendered)?;
         let description = planned::description(plan, &bindings, &logs);
@@ -116,13 +113,29 @@ impl Deployer for LocalDeployer {
         files.keep();
         let relay = plan.relayed.then_some(relay);
         let running = Running { files, relay, _watching: watching, _guard: guard };
-        Ok(LocalCluster { description, nodes, running: Mutex::new(Some(running)) })
+        let plan = plan.clone();
+        Ok(LocalCluster { description, plan, bindings, logs, nodes, running: Mutex::new(Some(running)) })
     }
 
     async fn sweep(&self) -> Result<Vec<String>, DeployError> {
         // Nodes end with the process that owns them, and their files are in its run's own directory.
         Ok(Vec::new())
     }
+}
+
+/// What starts a rendered node, by a program that is there.
+fn command(
+    node: &PlannedNode,
+    directory: PathBuf,
+    logs: &Path,
+    settings: &Settings,
+) -> Result<NodeCommand, DeployError> {
+    let program = program::find(node, settings)?;
+    Ok(render::command(node, program, directory, logs.join(format!("{}.log", node.name)), settings))
+}
+
+fn gone() -> ClusterError {
+    ClusterError { subject: "cluster".to_owned(), what: "is gone".to_owned() }
 }
 
 /// Opens a relay that belongs to no case.
@@ -149,6 +162,10 @@ fn log_directory(place: &Placement, settings: &Settings) -> PathBuf {
 #[derive(Debug)]
 pub struct LocalCluster {
     description: ClusterDescription,
+    plan: Plan,
+    bindings: Bindings,
+    /// Where the nodes' logs are.
+    logs: PathBuf,
     nodes: Nodes,
     /// What only a cluster that is not torn down has.
     running: Mutex<Option<Running>>,
@@ -174,6 +191,18 @@ impl Cluster for LocalCluster {
 
     async fn control(&self, node: &str, action: NodeAction) -> Result<(), ClusterError> {
         self.nodes.get(node)?.control(action).await
+    }
+
+    async fn replan(&self, node: PlannedNode) -> Result<(), ClusterError> {
+        let running = self.running.lock().await;
+        let Some(Running { files, .. }) = &*running else { return Err(gone()) };
+        let node = self.plan.replanned(&node, &self.bindings)?;
+        let settings = Settings::get().map_err(DeployError::from)?;
+        let directory = &self.bindings.nodes[&node.name].directory;
+        let command = command(&node, directory.clone(), &self.logs, &settings)?;
+        files.planned(directory, &node.files);
+        self.nodes.get(&node.name)?.replan(command);
+        Ok(())
     }
 
     async fn disturb(&self, faults: Vec<NetworkFault>) -> Result<(), ClusterError> {
@@ -206,7 +235,7 @@ impl LocalCluster {
     async fn with_relay<T>(&self, act: impl FnOnce(&Relay) -> T) -> Result<T, ClusterError> {
         let running = self.running.lock().await;
         let Some(Running { relay, .. }) = &*running else {
-            return Err(ClusterError { subject: "cluster".to_owned(), what: "is gone".to_owned() });
+            return Err(gone());
         };
         relay.as_ref().map(act).ok_or_else(ClusterError::no_relay)
     }

@@ -21,7 +21,11 @@ impl NodeStates {
             starts: 0,
             starts_by_us: 0,
         };
-        Self(watch::Sender::new(States { version: 1, nodes: names.map(state).collect(), broken: None }))
+        Self(watch::Sender::new(States {
+            version: 1,
+            nodes: names.map(state).collect(),
+            ..States::default()
+        }))
     }
 
     /// All states, as soon as their version is above `version`.
@@ -46,6 +50,14 @@ impl NodeStates {
         self.0.send_modify(|states| {
             states.version += 1;
             states.broken = Some(how.to_owned());
+        });
+    }
+
+    /// Notes that a node was planned anew.
+    pub(crate) fn replanned(&self, name: &str) {
+        self.0.send_modify(|states| {
+            states.version += 1;
+            states.replanned.insert(name.to_owned());
         });
     }
 

@@ -213,7 +213,7 @@ impl Cluster for AttachedCluster {
             starts_by_us: 1,
         };
         let nodes = self.0.nodes.iter().map(|node| state(&node.name)).collect();
-        Ok(States { version: 1, nodes, broken: None })
+        Ok(States { version: 1, nodes, ..States::default() })
     }
 
     async fn logs(&self, node: &str, part: LogPart) -> Result<Log, ClusterError> {

@@ -22,7 +22,7 @@ use crate::node::{ChannelId, NodeProgram};
 use crate::plan::Genesis;
 use crate::replay::Recording;
 use crate::report::{Journal, Phase};
-use crate::runner::NodeControl;
+use crate::runner::{NodeControl, Planned};
 use crate::scenario::{Outline, Window, slots};
 use crate::telemetry::Telemetry;
 use crate::topology::Topology;
@@ -178,7 +178,14 @@ impl RunContext {
     /// The scenario does not declare `node_control`.
     pub fn control(&self) -> Result<NodeControl, Failure> {
         if self.0.controls_nodes {
-            return Ok(NodeControl::new(Arc::clone(&self.0.cluster)));
+            let Inner { topology, genesis, program, cluster, recording, .. } = &*self.0;
+            let planned = Planned {
+                topology: topology.clone(),
+                genesis: genesis.clone(),
+                program: Arc::clone(program),
+                past: recording.is_some(),
+            };
+            return Ok(NodeControl::new(Arc::clone(cluster), planned));
         }
         Err(Failure::new(FailureClass::Test, "node control")
             .expected("a scenario that declares that it controls nodes")

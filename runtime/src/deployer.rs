@@ -4,7 +4,7 @@
 //! Implementors write plain `async fn`. Each numbered promise of the two traits has a test of that number in
 //! `tests/conformance`, which runs on every backend.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
@@ -147,6 +147,9 @@ pub trait Deployer: Send + Sync + 'static {
 /// 11. `disturb` shapes the links of a [relayed](Plan::relayed) plan as the given faults say, and all others not at
 ///     all; when it returns, what is sent from then on is treated so. Nodes that are cut off answer this process all
 ///     the same. Nothing leads around a link, and `links` tells what passed each since it was shaped last.
+/// 12. `replan` lets a node be what it is told from its next start on, with the data it has, whatever that changes of
+///     its files, arguments, environment, program or image. Until then it goes on as it is; `states` names it from then
+///     on. What could not be started is refused and changes nothing.
 pub trait Cluster: Send + Sync + 'static {
     /// What the cluster is made of.
     fn description(&self) -> &ClusterDescription;
@@ -162,6 +165,15 @@ pub trait Cluster: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), ClusterError>> + Send {
         let what = format!("cannot be told to {action}: this backend controls no nodes");
         let refused = ClusterError { subject: node.to_owned(), what };
+        async { Err(refused) }
+    }
+
+    /// Plans a node anew, to be started so from its next start on; its name, role and ports are those that it had. By
+    /// default that is refused, as befits a backend without the capability.
+    fn replan(&self, node: PlannedNode) -> impl Future<Output = Result<(), ClusterError>> + Send {
+        let what =
+            "cannot be planned anew: this backend starts nodes only as they were planned first".to_owned();
+        let refused = ClusterError { subject: node.name, what };
         async { Err(refused) }
     }
 
@@ -213,6 +225,8 @@ pub struct Capabilities {
     pub usage: bool,
     /// Links between nodes can be slow, narrow, or lose what they carry.
     pub shaping: bool,
+    /// Nodes can be started otherwise than they were planned first.
+    pub replan: bool,
 }
 
 impl Capabilities {
@@ -226,6 +240,7 @@ impl Capabilities {
             network_faults: self.network_faults || other.network_faults,
             usage: self.usage || other.usage,
             shaping: self.shaping || other.shaping,
+            replan: self.replan || other.replan,
         }
     }
 
@@ -239,6 +254,7 @@ impl Capabilities {
             ("network_faults", needed.network_faults, self.network_faults),
             ("usage", needed.usage, self.usage),
             ("shaping", needed.shaping, self.shaping),
+            ("replan", needed.replan, self.replan),
         ]
         .into_iter()
         .filter_map(|(name, needed, given)| (needed && !given).then_some(name))
@@ -319,6 +335,9 @@ pub struct States {
     /// What the cluster has lost besides nodes, and cannot go on without: its relay, and how that ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub broken: Option<String>,
+    /// Nodes that were [planned anew](Cluster::replan) since the cluster was made.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub replanned: BTreeSet<String>,
 }
 
 /// One node's state.
@@ -515,6 +534,13 @@ impl fmt::Display for DeployError {
 }
 
 impl std::error::Error for DeployError {}
+
+impl From<DeployError> for ClusterError {
+    /// What could not be deployed where a cluster is there already.
+    fn from(DeployError { subject, what, try_next, .. }: DeployError) -> Self {
+        Self { subject, what: format!("{what}; {try_next}") }
+    }
+}
 
 impl From<DeployError> for Failure {
     fn from(error: DeployError) -> Self {

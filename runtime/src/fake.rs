@@ -95,6 +95,7 @@ impl Default for FakeDeployer {
             isolate: true,
             network_faults: true,
             usage: true,
+            replan: true,
             ..Capabilities::default()
         };
         Self { name: "fake", capabilities, faults: Vec::new(), relay_ends: None }
@@ -163,9 +164,7 @@ impl Deployer for FakeDeployer {
         let seed = u64::from_le_bytes(plan.key.derive("fake")[..8].try_into().expect("eight bytes"));
         let mut chain = Chain::new(settings[0].active_slot_coeff, settings[0].security_param, seed);
         for (node, settings) in nodes.iter().zip(settings) {
-            let more = self.faults.iter().filter(|(name, ..)| *name == node.name);
-            let faults = settings.faults.into_iter().chain(more.map(|(_, from, fault)| (*from, *fault)));
-            chain.add(&node.name, faults.collect(), !node.late);
+            chain.add(&node.name, all_faults(&node.name, settings, &self.faults), !node.late);
         }
         let endpoints = nodes.iter().map(|node| NodeEndpoints {
             name: node.name.clone(),
@@ -179,13 +178,20 @@ impl Deployer for FakeDeployer {
             states: watch::Sender::new(States {
                 version: 1,
                 nodes: nodes.iter().map(state).collect(),
-                broken: None,
+                ..States::default()
             }),
             relay_ends: self.relay_ends,
         });
         world.relay();
         let ticker = tokio::spawn(ticking(Arc::clone(&world), slot));
-        Ok(FakeCluster { description, world, ticker, relayed: plan.relayed })
+        Ok(FakeCluster {
+            description,
+            world,
+            ticker,
+            plan: plan.clone(),
+            bindings,
+            own_faults: self.faults.clone(),
+        })
     }
 
     async fn sweep(&self) -> Result<Vec<String>, DeployError> {
@@ -202,6 +208,12 @@ fn settings(node: &PlannedNode) -> Result<Settings, DeployError> {
     let file = node.files.first().map_or("", |file| &file.text);
     let read = serde_json::from_str(file);
     read.map_err(|error| refused(&node.name, format!("is not planned by FakeProgram: {error}")))
+}
+
+/// The faults that a node's settings give it, and those that its deployer does.
+fn all_faults(node: &str, settings: Settings, own: &[(String, u64, Fault)]) -> Vec<(u64, Fault)> {
+    let own = own.iter().filter(|(name, ..)| name == node);
+    settings.faults.into_iter().chain(own.map(|(_, from, fault)| (*from, *fault))).collect()
 }
 
 fn state(node: &PlannedNode) -> NodeState {
@@ -224,7 +236,10 @@ pub struct FakeCluster {
     description: ClusterDescription,
     world: Arc<World>,
     ticker: JoinHandle<()>,
-    relayed: bool,
+    plan: Plan,
+    bindings: Bindings,
+    /// Those that the deployer gave nodes, whatever is planned.
+    own_faults: Vec<(String, u64, Fault)>,
 }
 
 impl Drop for FakeCluster {
@@ -338,8 +353,21 @@ impl Cluster for FakeCluster {
         self.world.control(node, action)
     }
 
+    async fn replan(&self, node: PlannedNode) -> Result<(), ClusterError> {
+        self.world.chain().is_open(&node.name)?;
+        let node = self.plan.replanned(&node, &self.bindings)?;
+        let settings = settings(&node)?;
+        let faults = all_faults(&node.name, settings, &self.own_faults);
+        self.world.chain().replan(&node.name, faults);
+        self.world.states.send_modify(|states| {
+            states.version += 1;
+            states.replanned.insert(node.name);
+        });
+        Ok(())
+    }
+
     async fn disturb(&self, faults: Vec<NetworkFault>) -> Result<(), ClusterError> {
-        if !self.relayed {
+        if !self.plan.relayed {
             return Err(ClusterError::no_relay());
         }
         if let Some(fault) = faults.iter().find(|fault| !fault.cuts()) {
@@ -351,7 +379,7 @@ impl Cluster for FakeCluster {
     }
 
     async fn links(&self) -> Result<Vec<LinkState>, ClusterError> {
-        if self.relayed { Ok(self.world.chain().links()) } else { Err(ClusterError::no_relay()) }
+        if self.plan.relayed { Ok(self.world.chain().links()) } else { Err(ClusterError::no_relay()) }
     }
 
     async fn logs(&self, node: &str, part: LogPart) -> Result<Log, ClusterError> {

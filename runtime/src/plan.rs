@@ -31,6 +31,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
+use crate::deployer::ClusterError;
 use crate::failure::Problem;
 use crate::node::NodeProgram;
 use crate::topology::{Node, Role, Topology};
@@ -261,6 +262,24 @@ impl Plan {
     pub fn render(&self, bindings: &Bindings) -> Result<Vec<PlannedNode>, RenderError> {
         self.nodes.iter().map(|node| bindings.render(node)).collect()
     }
+
+    /// A node of this plan that is [planned anew](crate::deployer::Cluster::replan), with every symbol replaced.
+    ///
+    /// # Errors
+    ///
+    /// There is no such node, its role or ports are others, or the bindings have no value for a symbol.
+    pub fn replanned(&self, node: &PlannedNode, bindings: &Bindings) -> Result<PlannedNode, ClusterError> {
+        let names = self.nodes.iter().map(|node| node.name.as_str());
+        let planned = self.nodes.iter().find(|planned| planned.name == node.name);
+        let planned = planned.ok_or_else(|| ClusterError::no_such_node(&node.name, names))?;
+        let refused = |what: String| ClusterError { subject: node.name.clone(), what };
+        if (planned.role, &planned.ports) != (node.role, &node.ports) {
+            let what =
+                "cannot be planned anew with another role or other ports: others know it by those it has";
+            return Err(refused(what.to_owned()));
+        }
+        bindings.render(node).map_err(|error| refused(error.to_string()))
+    }
 }
 
 /// What a [`NodeProgram`] is told of the node it should plan.
@@ -301,7 +320,12 @@ impl Bindings {
         Self { start_time: SystemTime::now(), nodes, relay: Vec::new() }
     }
 
-    fn render(&self, node: &PlannedNode) -> Result<PlannedNode, RenderError> {
+    /// One node with every symbol replaced.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`Plan::render`].
+    pub fn render(&self, node: &PlannedNode) -> Result<PlannedNode, RenderError> {
         let text = |text: &String| self.resolve(&node.name, text);
         Ok(PlannedNode {
             args: node.args.iter().map(text).collect::<Result<_, _>>()?,

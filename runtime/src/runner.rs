@@ -31,6 +31,7 @@ mod recorder;
 mod tasks;
 mod usable;
 pub use control::NodeControl;
+pub(crate) use control::Planned;
 pub use driving::Driving;
 use driving::Unfinished;
 pub(crate) use ready::STAGE;
@@ -80,7 +81,14 @@ impl Runner {
     /// What can be done to the nodes.
     #[must_use]
     pub fn control(&self) -> NodeControl {
-        NodeControl::new(Arc::clone(&self.cluster))
+        let Scenario { topology, program, .. } = &self.scenario;
+        let planned = Planned {
+            topology: topology.clone(),
+            genesis: self.genesis.clone(),
+            program: Arc::clone(program),
+            past: self.recording.is_some(),
+        };
+        NodeControl::new(Arc::clone(&self.cluster), planned)
     }
 
     /// How long the phases before the run took.

@@ -472,6 +472,7 @@ impl Scenario {
         self.declared.or(Capabilities {
             pause: node_control,
             isolate: node_control,
+            replan: node_control,
             shaping: network_faults,
             ..Capabilities::default()
         })

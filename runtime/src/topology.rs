@@ -227,6 +227,49 @@ impl Topology {
         stake(false) as f64 / stake(true).max(1) as f64
     }
 
+    /// The same, but that one node has settings laid over those that it has, and that node's index.
+    ///
+    /// # Errors
+    ///
+    /// Everything that cannot be of a node whose cluster runs already.
+    pub(crate) fn replanned(
+        &self,
+        name: &str,
+        overrides: &NodeOverrides,
+    ) -> Result<(Self, usize), Vec<Problem>> {
+        let Some(index) = self.nodes.iter().position(|node| node.name == name) else {
+            let names = self.nodes.iter().map(|node| node.name.as_str()).collect::<Vec<_>>().join(", ");
+            return Err(vec![Problem::new(name, "there is no such node", format!("there are {names}"))]);
+        };
+        let mut problems = Vec::new();
+        let mut decided = |part: &str, what: &str| {
+            problems.push(Problem::new(
+                format!("{name}.{part}"),
+                format!("{what} when the cluster was planned"),
+                format!("give it by `with_node(\"{name}\", ..)`, or leave it out"),
+            ));
+        };
+        if overrides.stake.is_some() {
+            decided("stake", "is in genesis, which was made");
+        }
+        if overrides.late {
+            decided("late", "says whether the node starts with the cluster, which was decided");
+        }
+        let mut topology = self.clone();
+        overrides.apply(&mut topology.nodes[index]);
+        problems.extend(overrides.problem(name));
+        problems.extend(undiallable(&topology.nodes, topology.layout, index));
+        let leads_to = |peer: usize| self.dials(index).contains(&peer);
+        if self.relayed
+            && let Some(peer) = topology.dials(index).into_iter().find(|peer| !leads_to(*peer))
+        {
+            let what = format!("there is no link through the relay to {}", self.nodes[peer].name);
+            let try_next = "dial those that it dials in the topology, or fewer";
+            problems.push(Problem::new(format!("{name}.dials"), what, try_next));
+        }
+        if problems.is_empty() { Ok((topology, index)) } else { Err(problems) }
+    }
+
     /// The number of nodes of a role.
     #[must_use]
     pub fn count(&self, role: Role) -> usize {
@@ -448,7 +491,8 @@ impl Node {
     }
 }
 
-/// What one node has of its own, see [`TopologyBuilder::with_node`].
+/// What one node has of its own, see [`TopologyBuilder::with_node`] and
+/// [`NodeControl::restart_with`](crate::runner::NodeControl::restart_with).
 #[derive(Clone, Debug, Default)]
 pub struct NodeOverrides {
     stake: Option<u64>,
@@ -628,6 +672,42 @@ mod tests {
         let peers: Vec<_> = (0..4).map(|index| topology.peers_at_start(index)).collect();
         assert_eq!(peers, [2, 2, 2, 2]);
         assert_eq!(topology.links().len(), 8);
+    }
+
+    #[test]
+    fn what_a_running_cluster_cannot_change_is_refused_at_once() {
+        let topology = Topology::with_node_counts(3, 0).network_chain().build().unwrap();
+        let told = |name: &str, topology: &Topology, with: fn(NodeOverrides) -> NodeOverrides| {
+            let problems = topology.replanned(name, &with(NodeOverrides::default())).unwrap_err();
+            problems.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            told("validator-2", &topology, |node| node.stake(1).late().dials(["validator-2"]).env("", "1")),
+            [
+                "validator-2.stake: is in genesis, which was made when the cluster was planned; give it by \
+                 `with_node(\"validator-2\", ..)`, or leave it out",
+                "validator-2.late: says whether the node starts with the cluster, which was decided when the cluster was \
+                 planned; give it by `with_node(\"validator-2\", ..)`, or leave it out",
+                "topology.with_node(\"validator-2\").env: `` cannot be the name of an environment variable; leave `=` \
+                 and zero bytes out of it",
+                "topology.with_node(\"validator-2\").dials: a node cannot dial itself; name other nodes of the \
+                 topology that do not dial this one",
+            ]
+        );
+        assert_eq!(
+            told("validator-7", &topology, |node| node),
+            ["validator-7: there is no such node; there are validator-0, validator-1, validator-2"]
+        );
+        let dials = |node: NodeOverrides| node.dials(["validator-0"]);
+        assert_eq!(
+            told("validator-2", &topology.clone().through_relay(), dials),
+            [
+                "validator-2.dials: there is no link through the relay to validator-0; dial those that it dials in the \
+              topology, or fewer"
+            ]
+        );
+        let (changed, index) = topology.replanned("validator-2", &dials(NodeOverrides::default())).unwrap();
+        assert_eq!((index, changed.dials(2), topology.dials(2)), (2, vec![0], vec![1]));
     }
 
     #[test]

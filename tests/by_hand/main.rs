@@ -5,6 +5,7 @@ mod plain;
 mod programs;
 
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -58,6 +59,41 @@ async fn a_scenario_for_another_cluster_is_refused() -> anyhow::Result<()> {
     let refused: RunFailed = runner.run(&scenario(2)?).await.expect_err("the cluster has one node");
     assert_eq!(refused.class(), FailureClass::Test);
     assert!(refused.to_string().contains("a scenario for this cluster"), "{refused}");
+    runner.teardown().await?;
+    Ok(())
+}
+
+/// A program of its own is told by what it prints first.
+#[tokio::test]
+async fn a_node_goes_on_with_another_program() -> anyhow::Result<()> {
+    let directory = tempfile::tempdir()?;
+    let program = directory.path().join("another");
+    let script = format!("#!/bin/sh\necho another build\nexec {} \"$@\"\n", env!("CARGO_BIN_EXE_devnode"));
+    std::fs::write(&program, script)?;
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755))?;
+    let scenario = ScenarioBuilder::with_topology(Topology::single().slot(Duration::from_millis(300)))
+        .with_program(devnode())
+        .with_expectation(ChainAgreement::default())
+        .build()?;
+    let runner = LocalDeployer::default().deploy(&scenario).await?;
+    let (node, control) = ("validator-0", runner.control());
+    let client = runner.node_clients().by_name(node).expect("it is planned");
+    let before = client.consensus_info().await?;
+    let missing = control.restart_with(node, |node| node.binary(directory.path().join("none"))).await;
+    assert!(missing.is_err_and(|error| error.what.contains("is not a file")), "there is no such program");
+    assert_eq!(control.state(node).await?.starts, 1, "what is refused is so before the node is stopped");
+
+    control.stop(node).await?;
+    control.start_with(node, |node| node.binary(&program)).await?;
+    let has_block = || async {
+        match client.block(before.tip).await {
+            Ok(Some(_)) => Ok(()),
+            seen => Err(format!("{seen:?}")),
+        }
+    };
+    wait::until("the chain that it had", WITHIN, has_block).await?;
+    assert!(control.last_lines(node, 1_000).await?.contains("another build"), "the old program runs");
+    assert!(control.start_with(node, |node| node).await.is_err_and(|error| error.what.contains("running")));
     runner.teardown().await?;
     Ok(())
 }

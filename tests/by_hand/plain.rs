@@ -53,7 +53,7 @@ impl Cluster for PlainCluster {
 
     async fn states(&self, newer_than: u64) -> Result<States, ClusterError> {
         let look = async || {
-            let mut states = States { version: 1, nodes: Vec::new(), broken: None };
+            let mut states = States { version: 1, ..States::default() };
             for (node, child) in self.0.nodes.iter().zip(&mut *self.1.lock().await) {
                 let exit = child.try_wait().ok().flatten();
                 states.version += u64::from(exit.is_some());

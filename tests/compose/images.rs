@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::ensure;
-use logos_scenario::{ComposeDeployer, Deployer, FailureClass};
+use anyhow::{Context, ensure};
+use logos_scenario::{ComposeDeployer, Deployer, FailureClass, wait};
 
 use crate::engine::{docker, run};
 use crate::inner::told;
-use crate::{Outcome, refused, scenario, validators};
+use crate::{Outcome, WITHIN, deploy, refused, scenario, validators};
 
 fn tells(text: &str, parts: &[&str]) -> Outcome {
     for part in parts {
@@ -70,6 +70,32 @@ impl Drop for Image {
         // It may not be there.
         let _ = docker(&["image", "rm", "--force", &self.0]);
     }
+}
+
+/// The same program in another image, with the data that it had in the one before.
+pub(crate) async fn a_node_goes_on_with_another_image() -> Outcome {
+    let image = Image(format!("logos-scenario-another-{:08x}:test", rand::random::<u32>()));
+    docker(&["tag", "logos-scenario-node:local", &image.0])?;
+    let runner = deploy(validators(1)).await?;
+    let (node, control) = ("validator-0", runner.control());
+    let client = runner.node_clients().by_name(node).context("it is planned")?;
+    let before = client.consensus_info().await?;
+    let missing = control.restart_with(node, |node| node.image("no/such:image")).await.err();
+    let missing = missing.context("there is no such image")?.to_string();
+    tells(&missing, &["image `no/such:image`", "the engine does not have it"])?;
+    ensure!(control.state(node).await?.starts == 1, "what is refused is so before the node is stopped");
+
+    control.restart_with(node, |node| node.image(&image.0)).await?;
+    let has_block = || async {
+        match client.block(before.tip).await {
+            Ok(Some(_)) => Ok(()),
+            seen => Err(format!("{seen:?}")),
+        }
+    };
+    wait::until("the chain that it had", WITHIN, has_block).await?;
+    let running = docker(&["ps", "--filter", &format!("ancestor={}", image.0), "--format", "{{.Image}}"])?;
+    ensure!(running.lines().any(|name| name == image.0), "{running}");
+    Ok(runner.teardown().await?)
 }
 
 /// Packs the in-tree node from a tar on two bases made from nothing: the image runs, and its content is its identity.

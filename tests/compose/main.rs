@@ -63,6 +63,7 @@ fn main() -> ExitCode {
         images::a_program_of_this_machine_is_told,
         images::a_program_that_the_image_lacks_is_told,
         images::a_node_that_ends_is_told_with_its_log,
+        images::a_node_goes_on_with_another_image,
         images::the_script_packs_programs_on_a_base,
         inner::nothing_is_left_of_a_pass,
         inner::nothing_is_left_of_a_failure,

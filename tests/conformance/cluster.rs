@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, anyhow, ensure};
 use logos_scenario::deployer::{Cluster, Log, LogPart, NodeAction, NodeStatus, States};
-use logos_scenario::plan::Protocol;
-use logos_scenario::{Deployer, Topology, wait};
+use logos_scenario::plan::{PlannedNode, Protocol};
+use logos_scenario::{Deployer, Role, Topology, wait};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -295,6 +295,82 @@ pub(crate) async fn what_a_node_uses_is_told_while_it_runs(subject: Subject) -> 
     ensure!(fixture.cluster.usage("validator-1").await?.is_none(), "a killed node uses something");
     ensure!(fixture.cluster.usage("nobody").await.is_err(), "nobody uses something");
     Ok(fixture.cluster.teardown().await?)
+}
+
+/// The only node of its cluster has its chain from nobody else.
+pub(crate) async fn a_replanned_node_is_so_from_its_next_start_on(subject: Subject) -> Outcome {
+    let (node, plan) = ("validator-0", subject.plan(validators(1))?);
+    let fixture = subject.provision(&plan).await?;
+    fixture.reaches(node, 2).await?;
+    let (before, client) = (fixture.client(node).consensus_info().await?, fixture.client(node));
+    let deaf = validators(1).with_node(node, |node| node.config("faults.http", "garbage"));
+    let deaf = subject.replanned(&plan, deaf, node)?;
+    ensure!(deaf != plan.nodes[0], "nothing is planned anew");
+    survives(&deaf)?;
+    if !subject.backend.capabilities().replan {
+        let error = fixture.cluster.replan(deaf).await.err().context("it is so without the capability")?;
+        ensure!(error.what.contains("only as they were planned first"), "{error}");
+        return Ok(fixture.cluster.teardown().await?);
+    }
+    fixture.cluster.replan(deaf).await?;
+    fixture.reaches(node, before.height + 1).await?;
+    let states = fixture.cluster.states(0).await?;
+    ensure!(states.replanned.iter().eq([node]), "{states:?}");
+    survives(&states)?;
+
+    fixture.cluster.control(node, NodeAction::Restart).await?;
+    let garbage = || async {
+        match client.consensus_info().await {
+            Ok(info) => Err(format!("height {}", info.height)),
+            Err(error) if error.is_unreachable() => Err(error.to_string()),
+            Err(_) => Ok(()),
+        }
+    };
+    wait::until("garbage for an answer", WITHIN, garbage).await.map_err(|error| anyhow!("{error}"))?;
+
+    fixture.cluster.replan(plan.nodes[0].clone()).await?;
+    fixture.cluster.control(node, NodeAction::Kill).await?;
+    fixture.cluster.control(node, NodeAction::Start).await?;
+    fixture.reaches(node, before.height + 1).await?;
+    ensure!(client.block(before.tip).await?.is_some(), "{node} has no block {} any more", before.tip);
+    let log = fixture.cluster.logs(node, LogPart::From(0)).await?;
+    let state = fixture.state(node).await?;
+    ensure!((state.starts, state.starts_by_us) == (3, 3), "{state:?}");
+    ensure!(!log.text.is_empty(), "its log is gone");
+    Ok(fixture.cluster.teardown().await?)
+}
+
+pub(crate) async fn what_cannot_be_replanned_changes_nothing(subject: Subject) -> Outcome {
+    let plan = subject.plan(validators(2))?;
+    let fixture = subject.provision(&plan).await?;
+    let (node, planned) = ("validator-1", &plan.nodes[1]);
+    fixture.answers(node).await?;
+    let (nobody, mut ports, mut role, mut symbol) = (
+        PlannedNode { name: "nobody".into(), ..planned.clone() },
+        planned.clone(),
+        planned.clone(),
+        planned.clone(),
+    );
+    ports.ports[0].number += 1;
+    role.role = Role::Executor;
+    symbol.args.push("${host:nobody}".to_owned());
+    for (wrong, text) in [
+        (nobody, "nobody: there is no such node; there are validator-0, validator-1"),
+        (ports, "validator-1: cannot be planned anew with another role or other ports"),
+        (role, "validator-1: cannot be planned anew with another role or other ports"),
+        (symbol, "validator-1: the plan of node `validator-1` holds `${host:nobody}`"),
+    ] {
+        let error = fixture.cluster.replan(wrong).await.err().context("it cannot be so")?;
+        let expected = if subject.backend.capabilities().replan { text } else { "planned anew" };
+        ensure!(error.to_string().contains(expected), "expected `{text}`, seen `{error}`");
+    }
+    ensure!(fixture.cluster.states(0).await?.replanned.is_empty(), "something was planned anew");
+    fixture.cluster.control(node, NodeAction::Restart).await?;
+    fixture.answers(node).await?;
+    fixture.cluster.teardown().await?;
+    let error = fixture.cluster.replan(planned.clone()).await;
+    ensure!(error.is_err(), "a node of a cluster that is gone was planned anew");
+    Ok(())
 }
 
 fn survives<T: Serialize + DeserializeOwned + PartialEq>(value: &T) -> Outcome {

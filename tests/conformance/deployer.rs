@@ -181,6 +181,9 @@ pub(crate) async fn capabilities_are_true(subject: Subject) -> Outcome {
             fixture.answers("validator-1").await?;
         }
     }
+    let same = subject.plan(validators(2))?.nodes.remove(1);
+    let done = fixture.cluster.replan(same).await;
+    ensure!(done.is_ok() == capabilities.replan, "replan is {}, and came to {done:?}", capabilities.replan);
     fixture.cluster.teardown().await?;
 
     let relayed = subject.relayed(validators(2)).await?;

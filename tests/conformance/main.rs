@@ -56,6 +56,8 @@ fn promises() -> impl Iterator<Item = (&'static str, Test)> {
         8 a_dropped_cluster_ends,
         9 everything_survives_json,
         10 what_a_node_uses_is_told_while_it_runs,
+        12 a_replanned_node_is_so_from_its_next_start_on,
+        12 what_cannot_be_replanned_changes_nothing,
     ];
     let network = promises![network:
         11 an_isolated_node_is_alone_until_it_heals,

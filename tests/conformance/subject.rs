@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use logos_scenario::deployer::{Cluster, NodeEndpoints, NodeState, NodeStatus, Placement};
+use logos_scenario::failure::Problem;
 use logos_scenario::fake::{FakeDeployer, FakeProgram};
-use logos_scenario::plan::Plan;
+use logos_scenario::plan::{NodePlanning, Plan, PlannedNode};
 use logos_scenario::topology::TopologyBuilder;
 use logos_scenario::{
-    AnyCluster, Backend, ChainAgreement, Deployer, HeaderId, NodeClient, ScenarioBuilder, ScenarioBuilderExt,
-    Topology, wait,
+    AnyCluster, Backend, ChainAgreement, Deployer, HeaderId, NodeClient, NodeProgram, ScenarioBuilder,
+    ScenarioBuilderExt, Topology, wait,
 };
 use logos_scenario_devnode::Devnode;
 use tempfile::TempDir;
@@ -25,16 +26,22 @@ const SLOT: Duration = Duration::from_millis(200);
 pub(crate) struct Subject {
     pub(crate) backend: Backend,
     program: fn(ScenarioBuilder) -> ScenarioBuilder,
+    planned: fn(&NodePlanning<'_>) -> Result<PlannedNode, Problem>,
 }
 
 /// Every backend of this build, and the one in memory.
 pub(crate) fn subjects() -> Vec<Subject> {
     let devnode: fn(ScenarioBuilder) -> ScenarioBuilder =
         |builder| builder.with_program(Devnode::at(env!("CARGO_BIN_EXE_devnode")));
-    let real = logos_scenario::backends().into_iter().map(|backend| Subject { backend, program: devnode });
+    let real = logos_scenario::backends().into_iter().map(|backend| Subject {
+        backend,
+        program: devnode,
+        planned: |node| Devnode::at(env!("CARGO_BIN_EXE_devnode")).plan(node),
+    });
     let fake = Subject {
         backend: Backend::new(FakeDeployer::default()),
         program: |builder| builder.with_program(FakeProgram),
+        planned: |node| FakeProgram.plan(node),
     };
     real.chain([fake]).collect()
 }
@@ -45,6 +52,20 @@ impl Subject {
         let builder = ScenarioBuilder::with_topology(topology.slot(SLOT));
         let scenario = (self.program)(builder).with_expectation(ChainAgreement::default()).build()?;
         Ok(scenario.plan(self.backend.name()))
+    }
+
+    /// A node of a plan as it would be if it were one of another topology.
+    pub(crate) fn replanned(
+        &self,
+        plan: &Plan,
+        topology: TopologyBuilder,
+        node: &str,
+    ) -> anyhow::Result<PlannedNode> {
+        let builder = ScenarioBuilder::with_topology(topology.slot(SLOT));
+        let scenario = (self.program)(builder).with_expectation(ChainAgreement::default()).build()?;
+        let index = plan.nodes.iter().position(|planned| planned.name == node).context("it is planned")?;
+        let planning = NodePlanning { topology: scenario.topology(), genesis: &plan.genesis, index };
+        (self.planned)(&planning).map_err(|problem| anyhow!("{problem}"))
     }
 
     /// The cluster of a topology whose links lead through a relay, and whose nodes all answer.

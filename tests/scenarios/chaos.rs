@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use logos_scenario::ChainAgreement;
+use logos_scenario::deployer::LogPart;
 use logos_scenario::prelude::*;
+use logos_scenario::wait;
 
 #[scenario(backend = ["local", "compose", "k8s"], validators = 3, slot = "500ms", duration = "30 blocks", node_control)]
 async fn a_killed_validator_comes_back_and_catches_up(run: &mut Run) -> Result {
@@ -23,6 +25,32 @@ async fn two_of_five_are_cut_off_and_all_agree_afterwards(run: &mut Run) -> Resu
         .expect_consensus_liveness()
         .with_expectation(ChainAgreement::default());
     run.drive().await
+}
+
+/// It is told by its silence that it is started otherwise, and by its chain that it has its data.
+#[scenario(backend = ["local", "compose", "k8s"], validators = 2, slot = "500ms", duration = "10s", node_control)]
+async fn a_validator_goes_on_with_another_configuration(run: &mut Run) -> Result {
+    let node = "validator-1";
+    let started = run.with_expectation(ChainAgreement::default()).start().await?;
+    let (cx, control, client) = (run.context().clone(), run.control()?, run.node(node)?.clone());
+    let before = client.consensus_info().await?;
+    let refused = control.restart_with(node, |node| node.stake(1)).await.err();
+    let refused = refused.map(|error| error.to_string()).unwrap_or_default();
+    anyhow::ensure!(refused.contains("validator-1.stake"), "{refused}");
+    control.stop(node).await?;
+    let said = cx.node_log(node, LogPart::From(0)).await?.len();
+    control.start_with(node, |node| node.env("NOMOS_LOG_LEVEL", "off")).await?;
+    let goes_on = || async {
+        match (client.block(before.tip).await, client.consensus_info().await) {
+            (Ok(Some(_)), Ok(info)) if info.height > before.height + 1 => Ok(()),
+            seen => Err(format!("{seen:?}")),
+        }
+    };
+    wait::until("more blocks on its chain", Duration::from_secs(60), goes_on).await?;
+    let more = cx.node_log(node, LogPart::From(said as u64)).await?;
+    anyhow::ensure!(more.is_empty(), "it still says {more}");
+    started.finish().await?;
+    Ok(())
 }
 
 /// Every verb is seen to take effect, and to heal; the chain bears them all.

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::extract::State;
@@ -18,7 +18,7 @@ use logos_scenario_runtime::deployer::DeployError;
 use logos_scenario_runtime::plan::PlannedNode;
 use logos_scenario_runtime::topology::Role;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -87,9 +87,14 @@ struct Host {
     _testing_http_port: Option<u16>,
 }
 
+type Configurations = BTreeMap<(Role, String), Value>;
+
 /// The configurations of one cluster, and who asked for them.
-struct Served {
-    configurations: BTreeMap<(Role, String), Value>,
+#[derive(Debug)]
+pub(super) struct Served {
+    configurations: RwLock<Configurations>,
+    /// What is laid over each.
+    tracing: Map<String, Value>,
     /// Those that are started with the cluster.
     awaited: BTreeSet<String>,
     asked: watch::Sender<BTreeSet<String>>,
@@ -101,7 +106,7 @@ struct Served {
 pub(super) async fn server(
     rendered: &[PlannedNode],
     subnets: &Subnets,
-) -> Result<Option<impl Future<Output = ()> + use<>>, DeployError> {
+) -> Result<Option<(Arc<Served>, impl Future<Output = ()> + use<>)>, DeployError> {
     if rendered.iter().all(|node| node.fetches.is_none()) {
         return Ok(None);
     }
@@ -109,13 +114,34 @@ pub(super) async fn server(
         |try_next: &'static str| move |error: String| DeployError::new("cfgsync server", error, try_next);
     let served = served(rendered, SETTINGS)
         .map_err(failed("mend assets/cfgsync.yaml, or what the node program plans to be fetched"))?;
+    let served = Arc::new(served);
     let address = SocketAddr::from((render::gateway(subnets.control), PORT));
     let listener = TcpListener::bind(address).await;
     let listener = listener.map_err(|error| format!("cannot listen at {address}: {error}")).map_err(
         failed("use an engine whose networks are on this machine, or a program that finds its file"),
     )?;
+    let router = router(Arc::clone(&served));
     // It goes on until it is dropped.
-    Ok(Some(async move { drop(axum::serve(listener, router(served)).await) }))
+    Ok(Some((served, async move { drop(axum::serve(listener, router).await) })))
+}
+
+impl Served {
+    fn configuration(&self, role: Role, name: &str) -> Result<Value, String> {
+        let served = self.configurations.read().unwrap_or_else(PoisonError::into_inner);
+        served.get(&(role, name.to_owned())).cloned().ok_or_else(|| {
+            let known: Vec<_> = served.keys().map(|(_, name)| name.as_str()).collect();
+            format!("there is no {role} `{name}`, only {}", known.join(", "))
+        })
+    }
+
+    /// Answers a node that was planned anew by its new configuration.
+    pub(super) fn replan(&self, node: &PlannedNode) -> Result<(), String> {
+        if let Some(configuration) = configuration(node, &self.tracing)? {
+            let mut served = self.configurations.write().unwrap_or_else(PoisonError::into_inner);
+            served.insert((node.role, node.name.clone()), configuration);
+        }
+        Ok(())
+    }
 }
 
 fn served(rendered: &[PlannedNode], settings: &str) -> Result<Served, String> {
@@ -125,44 +151,46 @@ fn served(rendered: &[PlannedNode], settings: &str) -> Result<Served, String> {
     let tracing = tracing.as_object().cloned().unwrap_or_default();
     let (mut configurations, mut awaited) = (BTreeMap::new(), BTreeSet::new());
     for node in rendered {
-        let Some(path) = &node.fetches else { continue };
-        let file = node.files.iter().find(|file| file.path == *path);
-        let file = file
-            .ok_or_else(|| format!("{} fetches {}, which is none of its files", node.name, path.display()))?;
-        let mut configuration: Value = serde_saphyr::from_str(&file.text)
-            .map_err(|error| format!("{} of {} is no YAML: {error}", file.path.display(), node.name))?;
-        if !tracing.is_empty() {
-            let own = configuration.get_mut("tracing").and_then(Value::as_object_mut);
-            let own = own.ok_or_else(|| {
-                format!(
-                    "cfgsync.yaml: {}'s {} has no `tracing` to lay its own over",
-                    node.name,
-                    path.display()
-                )
-            })?;
-            own.extend(tracing.clone());
-        }
+        let Some(configuration) = configuration(node, &tracing)? else { continue };
         configurations.insert((node.role, node.name.clone()), configuration);
         if !node.late {
             awaited.insert(node.name.clone());
         }
     }
     let timeout = Duration::from_secs(settings.timeout);
-    Ok(Served { configurations, awaited, asked: watch::Sender::default(), timeout })
+    let configurations = RwLock::new(configurations);
+    Ok(Served { configurations, tracing, awaited, asked: watch::Sender::default(), timeout })
 }
 
-fn router(served: Served) -> Router {
+/// What a node is answered, if it fetches anything.
+fn configuration(node: &PlannedNode, tracing: &Map<String, Value>) -> Result<Option<Value>, String> {
+    let Some(path) = &node.fetches else { return Ok(None) };
+    let file = node.files.iter().find(|file| file.path == *path);
+    let file =
+        file.ok_or_else(|| format!("{} fetches {}, which is none of its files", node.name, path.display()))?;
+    let mut configuration: Value = serde_saphyr::from_str(&file.text)
+        .map_err(|error| format!("{} of {} is no YAML: {error}", file.path.display(), node.name))?;
+    if !tracing.is_empty() {
+        let own = configuration.get_mut("tracing").and_then(Value::as_object_mut);
+        let own = own.ok_or_else(|| {
+            format!("cfgsync.yaml: {}'s {} has no `tracing` to lay its own over", node.name, path.display())
+        })?;
+        own.extend(tracing.clone());
+    }
+    Ok(Some(configuration))
+}
+
+fn router(served: Arc<Served>) -> Router {
     Router::new()
         .route("/validator", post(|state, host| answer(state, Role::Validator, host)))
         .route("/executor", post(|state, host| answer(state, Role::Executor, host)))
-        .with_state(Arc::new(served))
+        .with_state(served)
 }
 
 async fn answer(State(served): State<Arc<Served>>, role: Role, Json(host): Json<Host>) -> Response {
-    let Some(configuration) = served.configurations.get(&(role, host.identifier.clone())) else {
-        let known: Vec<_> = served.configurations.keys().map(|(_, name)| name.as_str()).collect();
-        let text = format!("there is no {role} `{}`, only {}", host.identifier, known.join(", "));
-        return (StatusCode::INTERNAL_SERVER_ERROR, text).into_response();
+    let configuration = match served.configuration(role, &host.identifier) {
+        Ok(configuration) => configuration,
+        Err(text) => return (StatusCode::INTERNAL_SERVER_ERROR, text).into_response(),
     };
     served.asked.send_if_modified(|asked| asked.insert(host.identifier));
     let mut asked = served.asked.subscribe();
@@ -205,7 +233,7 @@ mod tests {
         async fn of(nodes: &[PlannedNode], settings: &str) -> Self {
             let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
             let base = format!("http://{}", listener.local_addr().unwrap());
-            let served = served(nodes, settings).unwrap();
+            let served = Arc::new(served(nodes, settings).unwrap());
             tokio::spawn(async move { axum::serve(listener, router(served)).await });
             Self(HttpTransport::new(base))
         }
@@ -236,6 +264,17 @@ mod tests {
         });
         assert_eq!(configuration, json!({ "name": "validator-0", "tracing": tracing }));
         assert_eq!(server.ask("/validator", host("validator-0")).await, validator, "it was restarted");
+    }
+
+    #[test]
+    fn who_is_planned_anew_is_answered_so() {
+        let (mut nodes, served) = (nodes(), served(&nodes(), "timeout: 0").unwrap());
+        nodes[0].files[0].text = "name: another\n".to_owned();
+        served.replan(&nodes[0]).unwrap();
+        let answered = served.configuration(Role::Validator, "validator-0").unwrap();
+        assert_eq!(answered, json!({ "name": "another" }));
+        nodes[0].files[0].text = "[".to_owned();
+        assert!(served.replan(&nodes[0]).unwrap_err().starts_with("config.yaml of validator-0 is no YAML"));
     }
 
     #[tokio::test]

@@ -7,9 +7,11 @@ use logos_scenario_runtime::deployer::{
     Cluster, ClusterDescription, ClusterError, Log, LogPart, NodeAction, States, Usage,
 };
 use logos_scenario_runtime::faults::{LinkState, NetworkFault};
+use logos_scenario_runtime::plan::PlannedNode;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
+use super::anew::Anew;
 use super::engine;
 use super::files::Files;
 use super::labels::Project;
@@ -25,6 +27,8 @@ pub struct ComposeCluster {
     pub(super) docker: Docker,
     pub(super) project: Project,
     pub(super) nodes: Arc<Nodes>,
+    /// What nodes are planned anew by.
+    pub(super) anew: Arc<Anew>,
     pub(super) files: Files,
     /// Whether the cluster is not torn down; who holds the lock makes or removes things of it.
     pub(super) running: Arc<Mutex<bool>>,
@@ -47,6 +51,21 @@ impl Cluster for ComposeCluster {
     async fn control(&self, node: &str, action: NodeAction) -> Result<(), ClusterError> {
         let (nodes, node) = (Arc::clone(&self.nodes), node.to_owned());
         thread::to_the_end(async move { nodes.control(&node, action).await }).await
+    }
+
+    async fn replan(&self, node: PlannedNode) -> Result<(), ClusterError> {
+        let running = Arc::clone(&self.running).lock_owned().await;
+        if !*running {
+            return Err(ClusterError { subject: "cluster".to_owned(), what: "is gone".to_owned() });
+        }
+        let (docker, project) = (self.docker.clone(), self.project.clone());
+        let (anew, nodes) = (Arc::clone(&self.anew), Arc::clone(&self.nodes));
+        thread::to_the_end(async move {
+            let _running = running;
+            let (node, service) = anew.replanned(&docker, &project, &node).await?;
+            nodes.replan(node, service)
+        })
+        .await
     }
 
     async fn disturb(&self, faults: Vec<NetworkFault>) -> Result<(), ClusterError> {

@@ -9,8 +9,8 @@ use std::time::Duration;
 use bollard::errors::Error;
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, ListContainersOptionsBuilder, ListNetworksOptionsBuilder,
-    ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptionsBuilder,
-    UploadToContainerOptionsBuilder,
+    ListVolumesOptionsBuilder, RemoveContainerOptions, RemoveContainerOptionsBuilder,
+    RemoveVolumeOptionsBuilder, UploadToContainerOptionsBuilder,
 };
 use bollard::{API_DEFAULT_VERSION, Docker};
 use futures::future::try_join_all;
@@ -164,6 +164,11 @@ pub(super) async fn create_container(
             .map_err(failed("it cannot be connected to its peers' network"))?;
     }
     Ok(container)
+}
+
+/// Removes a container that does not run, and leaves its volume.
+pub(super) async fn remove_container(docker: &Docker, container: &str) -> Result<(), Error> {
+    unless_missing(docker.remove_container(container, None::<RemoveContainerOptions>)).await
 }
 
 /// What of one cluster, or of all, an engine has.

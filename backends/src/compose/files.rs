@@ -34,12 +34,7 @@ impl Files {
         rendered: &[PlannedNode],
     ) -> Result<Self, DeployError> {
         let files = Self { directory: directory.to_owned(), kept: false };
-        planned::write(&directory.join(COMPOSE), compose)?;
-        for node in rendered {
-            for file in &node.files {
-                planned::write_for_containers(&directory.join(render::host_path(node, file)), &file.text)?;
-            }
-        }
+        write(directory, compose, rendered)?;
         Ok(files)
     }
 
@@ -62,6 +57,17 @@ impl Drop for Files {
             let _ = fs::remove_dir_all(self.directory.join("nodes"));
         }
     }
+}
+
+/// Writes the Compose file and nodes' files in place of those that are there.
+pub(super) fn write(directory: &Path, compose: &str, rendered: &[PlannedNode]) -> Result<(), DeployError> {
+    planned::write(&directory.join(COMPOSE), compose)?;
+    for node in rendered {
+        for file in &node.files {
+            planned::write_for_containers(&directory.join(render::host_path(node, file)), &file.text)?;
+        }
+    }
+    Ok(())
 }
 
 /// A node's files as the archive that is put into its volume.
@@ -128,5 +134,10 @@ impl NodeLog {
             *copied = (*copied).max(seen);
         }
         Ok(&self.path)
+    }
+
+    /// What is copied from now on is of another container, whose log begins anew.
+    pub(super) async fn of_another(&self) {
+        *self.copied.lock().await = 0;
     }
 }

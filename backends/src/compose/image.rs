@@ -22,8 +22,8 @@ pub(super) async fn find_all(
     plan: &Plan,
     settings: &Settings,
 ) -> Result<BTreeMap<String, String>, DeployError> {
-    if let Some((node, binary)) = plan.nodes.iter().find_map(|node| Some((node, node.binary.as_ref()?))) {
-        return Err(not_in_a_container(node, &binary.display()));
+    for node in &plan.nodes {
+        refuse_binary(node)?;
     }
     let mut wanted: BTreeMap<_, _> =
         plan.nodes.iter().map(|node| (of(node, settings), (IMAGE, DEFAULT_IMAGE))).collect();
@@ -32,13 +32,32 @@ pub(super) async fn find_all(
     }
     let (mut ids, mut missing) = (BTreeMap::new(), Vec::new());
     for (name, setting) in wanted {
-        match docker.inspect_image(name).await {
-            Ok(image) => _ = ids.insert(name.to_owned(), image.id.unwrap_or_default()),
-            Err(error) if is_missing(&error) => missing.push((name, setting)),
-            Err(error) => return Err(refused(&format!("image `{name}`"), "cannot be looked up", &error)),
+        match id(docker, name).await? {
+            Some(id) => _ = ids.insert(name.to_owned(), id),
+            None => missing.push((name, setting)),
         }
     }
     if missing.is_empty() { Ok(ids) } else { Err(not_there(&missing)) }
+}
+
+/// Fails unless there is a node's image.
+pub(super) async fn find(
+    docker: &Docker,
+    node: &PlannedNode,
+    settings: &Settings,
+) -> Result<(), DeployError> {
+    refuse_binary(node)?;
+    let name = of(node, settings);
+    id(docker, name).await?.map(drop).ok_or_else(|| not_there(&[(name, (IMAGE, DEFAULT_IMAGE))]))
+}
+
+/// The id of an image, if the engine has it.
+async fn id(docker: &Docker, name: &str) -> Result<Option<String>, DeployError> {
+    match docker.inspect_image(name).await {
+        Ok(image) => Ok(Some(image.id.unwrap_or_default())),
+        Err(error) if is_missing(&error) => Ok(None),
+        Err(error) => Err(refused(&format!("image `{name}`"), "cannot be looked up", &error)),
+    }
 }
 
 /// Images that the engine lacks, each with the setting that names it and with the name that it has by default.
@@ -57,10 +76,11 @@ fn not_there(missing: &[(&str, (&str, &str))]) -> DeployError {
     DeployError::new(names.join(", "), what, builds.join("; "))
 }
 
-fn not_in_a_container(node: &PlannedNode, binary: &impl std::fmt::Display) -> DeployError {
-    DeployError::new(
+fn refuse_binary(node: &PlannedNode) -> Result<(), DeployError> {
+    let Some(binary) = &node.binary else { return Ok(()) };
+    Err(DeployError::new(
         &node.name,
-        format!("its own program `{binary}` is a file of this machine, and no container's"),
+        format!("its own program `{}` is a file of this machine, and no container's", binary.display()),
         format!("use `with_node(\"{}\", |node| node.image(..))`", node.name),
-    )
+    ))
 }

@@ -4,8 +4,8 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::Duration;
 
 use bollard::Docker;
@@ -60,6 +60,8 @@ struct Node {
     /// Set before we end the node, so that its end is known to be our doing.
     ending: AtomicBool,
     isolated: AtomicBool,
+    /// What its container is next, where that is another.
+    next: StdMutex<Option<(PlannedNode, Service)>>,
 }
 
 impl Nodes {
@@ -79,6 +81,7 @@ impl Nodes {
             turn: Mutex::default(),
             ending: AtomicBool::new(false),
             isolated: AtomicBool::new(false),
+            next: StdMutex::default(),
         };
         Self {
             nodes: planned.iter().map(node).collect(),
@@ -265,6 +268,32 @@ impl Nodes {
         }
     }
 
+    /// Lets a node have another container from its next start on.
+    pub(super) fn replan(&self, node: PlannedNode, service: Service) -> Result<(), ClusterError> {
+        let planned = &self.nodes[self.index(&node.name)?];
+        self.states.replanned(&planned.name);
+        *planned.next.lock().unwrap_or_else(PoisonError::into_inner) = Some((node, service));
+        Ok(())
+    }
+
+    /// Makes the container anew that a node was planned to have, with the volume of the one before.
+    async fn make_anew(&self, index: usize) -> Result<(), ClusterError> {
+        let Node { name, container, log, next, .. } = &self.nodes[index];
+        let planned = next.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some((node, service)) = planned else { return Ok(()) };
+        // The engine's log goes with the container.
+        log.copy(&self.docker, name, container).await?;
+        engine::remove_container(&self.docker, container)
+            .await
+            .map_err(|error| self.error(index, format!("cannot be made anew: {}", said(&error))))?;
+        log.of_another().await;
+        engine::create(&self.docker, &self.project, &node, &service).await?;
+        // Who was planned anew meanwhile is made anew at the start after this one.
+        let mut next = next.lock().unwrap_or_else(PoisonError::into_inner);
+        next.take_if(|(planned, _)| *planned == node);
+        Ok(())
+    }
+
     /// From now on nothing is started, and who still runs is ended by us.
     pub(super) fn ends(&self) {
         self.over.store(true, Ordering::Relaxed);
@@ -299,6 +328,7 @@ impl Nodes {
 
     async fn start(&self, index: usize) -> Result<(), ClusterError> {
         let node = &self.nodes[index];
+        self.make_anew(index).await?;
         node.ending.store(false, Ordering::Relaxed);
         self.states.change(index, |state| state.starts_by_us += 1);
         let started = self.docker.start_container(&node.container, None::<StartContainerOptions>).await;

@@ -98,7 +98,6 @@ pub(super) fn compose(
     publish: bool,
 ) -> Compose {
     let template = template();
-    let base = &template.services[NODE];
     let mut file = Compose::default();
     let peers = subnets.peers.iter().map(|(name, subnet)| (PEER, name.as_str(), *subnet));
     for (like, name, subnet) in peers.chain([(CONTROL, CONTROL, subnets.control)]) {
@@ -107,26 +106,46 @@ pub(super) fn compose(
         file.networks.insert(name.to_owned(), network);
     }
     if plan.relayed {
-        file.services.insert(RELAY.to_owned(), relayed::service(base, plan, subnets, settings, publish));
+        file.services.insert(
+            RELAY.to_owned(),
+            relayed::service(&template.services[NODE], plan, subnets, settings, publish),
+        );
     }
     for (index, node) in rendered.iter().enumerate() {
-        let mut service = service(base, node, settings);
-        if node.fetches.is_some() {
-            service.environment.extend(fetching(node, address(subnets.peer(index).1, index), subnets));
-        }
-        for (name, subnet) in [(CONTROL, subnets.control), subnets.peer(index)] {
-            service.networks.insert(name.to_owned(), Attachment { ipv4_address: address(subnet, index) });
-        }
-        if publish {
-            service.ports = tcp_ports(node).map(|port| format!("127.0.0.1::{port}")).collect();
-        }
-        file.secrets.extend(found(node).map(|planned| {
-            (secret(node, planned), Secret { file: format!("./{}", host_path(node, planned)) })
-        }));
         file.volumes.insert(node.name.clone(), super::model::Volume {});
-        file.services.insert(node.name.clone(), service);
+        add(&mut file, index, node, subnets, settings, publish);
     }
     file
+}
+
+/// Adds a node to a Compose file that has its networks and volume, in place of what was there by its name.
+pub(super) fn add(
+    file: &mut Compose,
+    index: usize,
+    node: &PlannedNode,
+    subnets: &Subnets,
+    settings: &Settings,
+    publish: bool,
+) {
+    let mut service = service(&template().services[NODE], node, settings);
+    if node.fetches.is_some() {
+        service.environment.extend(fetching(node, address(subnets.peer(index).1, index), subnets));
+    }
+    for (name, subnet) in [(CONTROL, subnets.control), subnets.peer(index)] {
+        service.networks.insert(name.to_owned(), Attachment { ipv4_address: address(subnet, index) });
+    }
+    if publish {
+        service.ports = tcp_ports(node).map(|port| format!("127.0.0.1::{port}")).collect();
+    }
+    let before = file.services.insert(node.name.clone(), service);
+    for secret in before.iter().flat_map(|service| &service.secrets) {
+        file.secrets.remove(&secret.source);
+    }
+    file.secrets.extend(
+        found(node).map(|planned| {
+            (secret(node, planned), Secret { file: format!("./{}", host_path(node, planned)) })
+        }),
+    );
 }
 
 fn service(base: &Service, node: &PlannedNode, settings: &Settings) -> Service {

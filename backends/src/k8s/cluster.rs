@@ -8,9 +8,11 @@ use logos_scenario_runtime::deployer::{
     Cluster, ClusterDescription, ClusterError, Log, LogPart, NodeAction, States,
 };
 use logos_scenario_runtime::faults::{LinkState, NetworkFault};
+use logos_scenario_runtime::plan::PlannedNode;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
+use super::anew::Anew;
 use super::engine;
 use super::files::Files;
 use super::nodes::Nodes;
@@ -25,6 +27,8 @@ pub struct K8sCluster {
     /// The namespace.
     pub(super) name: String,
     pub(super) nodes: Arc<Nodes>,
+    /// What nodes are planned anew by.
+    pub(super) anew: Mutex<Anew>,
     pub(super) files: Files,
     /// Whether the cluster is not torn down; who holds the lock makes or removes things of it.
     pub(super) running: Arc<Mutex<bool>>,
@@ -53,6 +57,15 @@ impl Cluster for K8sCluster {
     async fn control(&self, node: &str, action: NodeAction) -> Result<(), ClusterError> {
         let (nodes, node) = (Arc::clone(&self.nodes), node.to_owned());
         thread::to_the_end(async move { nodes.control(&node, action).await }).await
+    }
+
+    async fn replan(&self, node: PlannedNode) -> Result<(), ClusterError> {
+        let running = self.running.lock().await;
+        if !*running {
+            return Err(ClusterError { subject: "cluster".to_owned(), what: "is gone".to_owned() });
+        }
+        let objects = self.anew.lock().await.replanned(&node)?;
+        self.nodes.replan(&node.name, objects)
     }
 
     async fn disturb(&self, faults: Vec<NetworkFault>) -> Result<(), ClusterError> {

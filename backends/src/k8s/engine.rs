@@ -198,6 +198,25 @@ fn resource(kind: &str) -> ApiResource {
     }
 }
 
+/// Makes the files that a node was planned anew with, and lets its pods to come be by its new set.
+pub(super) async fn replan(
+    client: &Client,
+    cluster: &str,
+    node: &str,
+    (files, set): &(Value, Value),
+) -> kube::Result<()> {
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), cluster);
+    let files = serde_json::from_value(files.clone()).expect("rendered files are a Secret");
+    match secrets.create(&PostParams::default(), &files).await {
+        // A start before this one came no further.
+        Err(error) if is_code(&error, 409) => {}
+        made => drop(made?),
+    }
+    let sets: Api<StatefulSet> = Api::namespaced(client.clone(), cluster);
+    let patch = Patch::Merge(json!({ "spec": { "template": set["spec"]["template"] } }));
+    sets.patch(node, &PatchParams::default(), &patch).await.map(drop)
+}
+
 /// Lets a node have one pod, or none.
 pub(super) async fn scale(client: &Client, cluster: &str, node: &str, pods: u8) -> kube::Result<()> {
     let api: Api<StatefulSet> = Api::namespaced(client.clone(), cluster);

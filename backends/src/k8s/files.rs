@@ -34,6 +34,11 @@ impl Files {
         Ok(files)
     }
 
+    /// Writes the objects in place of those that are there.
+    pub(super) fn write_objects(directory: &Path, objects: &str) -> Result<(), DeployError> {
+        planned::write(&directory.join(OBJECTS), objects)
+    }
+
     /// From now on they stay.
     pub(super) fn keep(&mut self) {
         self.kept = true;

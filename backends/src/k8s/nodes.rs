@@ -7,8 +7,8 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -19,6 +19,7 @@ use logos_scenario_runtime::deployer::{
     ClusterError, DeployError, NodeAction, NodeState, NodeStatus, States,
 };
 use logos_scenario_runtime::plan::Plan;
+use serde_json::Value;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
@@ -69,6 +70,8 @@ struct Node {
     seen: watch::Sender<Seen>,
     /// What the watch tells, in its order.
     changes: UnboundedSender<Option<Pod>>,
+    /// Its files and its set as they are next, where they are others.
+    next: StdMutex<Option<(Value, Value)>>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -96,6 +99,7 @@ impl Nodes {
             ending: AtomicBool::new(late),
             seen: watch::Sender::default(),
             changes,
+            next: StdMutex::default(),
         };
         let (changes, of_relay) = unbounded_channel();
         let relay = plan.relayed.then(|| node(RELAY, false, changes));
@@ -221,6 +225,26 @@ impl Nodes {
         }
     }
 
+    /// Lets a node have these files and this set from its next start on.
+    pub(super) fn replan(&self, name: &str, objects: (Value, Value)) -> Result<(), ClusterError> {
+        let node = &self.nodes[self.index(name)?];
+        self.states.replanned(name);
+        *node.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(objects);
+        Ok(())
+    }
+
+    /// Lets the pods to come of a node be as it was planned anew.
+    async fn make_anew(&self, index: usize) -> Result<(), ClusterError> {
+        let Node { name, next, .. } = &self.nodes[index];
+        let planned = next.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(objects) = planned else { return Ok(()) };
+        let made = engine::replan(&self.client, &self.cluster, name, &objects).await;
+        self.done(index, "be planned anew", made)?;
+        // Who was planned anew meanwhile is made anew at the start after this one.
+        next.lock().unwrap_or_else(PoisonError::into_inner).take_if(|planned| *planned == objects);
+        Ok(())
+    }
+
     /// From now on nothing is started, and who still runs is ended by us.
     pub(super) fn ends(&self) {
         self.over.store(true, Ordering::Relaxed);
@@ -256,6 +280,7 @@ impl Nodes {
             let what = format!("cannot be started: its last pod is still there after {} s", TOLD.as_secs());
             return Err(self.error(index, what));
         }
+        self.make_anew(index).await?;
         node.seen.send_modify(|seen| seen.trouble = None);
         node.ending.store(false, Ordering::Relaxed);
         self.states.change(index, |state| state.starts_by_us += 1);

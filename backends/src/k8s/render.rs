@@ -137,16 +137,42 @@ pub(super) fn objects(
     let maker = Maker { names, look, storage, settings };
     let mut needed = vec![maker.account(), maker.peers(), maker.deny_others(plan)];
     needed.extend(plan.relayed.then(|| maker.let_reach_relay()));
-    needed.extend(rendered.iter().map(|node| maker.files(node)));
+    needed.extend(rendered.iter().map(|node| maker.files(node, &node.name)));
     if look.node_ports {
         needed.extend(reached(plan).iter().map(|(name, ports)| maker.node_port(name, ports)));
     }
-    let nodes = rendered.iter().map(|node| maker.node(node)).collect();
+    let nodes = rendered.iter().map(|node| maker.node(node, &node.name)).collect();
     let claims = rendered.iter().map(|node| maker.claim(node)).collect();
     let folders = rendered.iter().enumerate();
     let folders = folders.filter_map(|(index, node)| maker.folder(index, node)).collect();
     let relay = plan.relayed.then(|| maker.relay(plan));
     Objects { namespace: maker.namespace(), needed, claims, folders, relay, nodes }
+}
+
+impl Objects {
+    /// Lets a node of this index be what it is planned anew: its files, under a name that no earlier ones have, and its
+    /// set, of which only the pods to come are by that.
+    pub(super) fn replan(
+        &mut self,
+        (index, number): (usize, usize),
+        node: &PlannedNode,
+        names: &Names,
+        look: &Look,
+        storage: &Storage,
+        settings: &Settings,
+    ) -> (Value, Value) {
+        let maker = Maker { names, look, storage, settings };
+        let secret = format!("{}-{number}", node.name);
+        let (files, set) = (maker.files(node, &secret), maker.node(node, &secret));
+        let is_files_of_it = |object: &Value| {
+            object["kind"] == "Secret" && object["metadata"]["labels"][NODE] == node.name.as_str()
+        };
+        if let Some(object) = self.needed.iter_mut().find(|object| is_files_of_it(object)) {
+            object.clone_from(&files);
+        }
+        self.nodes[index].clone_from(&set);
+        (files, set)
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -217,9 +243,9 @@ impl Maker<'_> {
         self.object("networking.k8s.io/v1", "NetworkPolicy", "deny-others", None, json!({ "spec": spec }))
     }
 
-    fn files(&self, node: &PlannedNode) -> Value {
+    fn files(&self, node: &PlannedNode, secret: &str) -> Value {
         let files: BTreeMap<_, _> = node.files.iter().map(|file| (key(file), &file.text)).collect();
-        self.object("v1", "Secret", &node.name, Some(&node.name), json!({ "stringData": files }))
+        self.object("v1", "Secret", secret, Some(&node.name), json!({ "stringData": files }))
     }
 
     /// The volume that a node's claim gets, where there is nobody to make one.
@@ -275,7 +301,7 @@ impl Maker<'_> {
         self.object("v1", "Service", name, Some(name), json!({ "spec": spec }))
     }
 
-    fn node(&self, node: &PlannedNode) -> Value {
+    fn node(&self, node: &PlannedNode, secret: &str) -> Value {
         let labels = self.labels(Some(&node.name));
         let spec = json!({
             "replicas": u8::from(!node.late),
@@ -283,12 +309,12 @@ impl Maker<'_> {
             "podManagementPolicy": "Parallel",
             "updateStrategy": { "type": "OnDelete" },
             "selector": { "matchLabels": { NODE: node.name, CLUSTER: self.names.cluster } },
-            "template": { "metadata": { "labels": labels }, "spec": self.pod(node) },
+            "template": { "metadata": { "labels": labels }, "spec": self.pod(node, secret) },
         });
         self.object("apps/v1", "StatefulSet", &node.name, Some(&node.name), json!({ "spec": spec }))
     }
 
-    fn pod(&self, node: &PlannedNode) -> Value {
+    fn pod(&self, node: &PlannedNode, secret: &str) -> Value {
         let user = match self.storage {
             Storage::Class(_) => nobody(),
             Storage::Folders(_) => json!({ "runAsUser": 0, "seccompProfile": { "type": "RuntimeDefault" } }),
@@ -303,7 +329,7 @@ impl Maker<'_> {
             "volumes": [
                 { "name": "data", "persistentVolumeClaim": { "claimName": node.name } },
                 { "name": "tmp", "emptyDir": { "medium": "Memory" } },
-                { "name": "files", "secret": { "secretName": node.name, "defaultMode": 0o444 } },
+                { "name": "files", "secret": { "secretName": secret, "defaultMode": 0o444 } },
             ],
         })
     }

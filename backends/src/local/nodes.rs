@@ -1,7 +1,7 @@
 //! The processes of a cluster: start, signal, wait, and tell what they do.
 
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
@@ -37,7 +37,12 @@ pub(super) struct Nodes {
 #[derive(Debug)]
 pub(super) struct Node {
     index: usize,
-    command: NodeCommand,
+    name: String,
+    log: PathBuf,
+    late: bool,
+    command: StdMutex<NodeCommand>,
+    /// By what it is started next, where that is another.
+    next: StdMutex<Option<NodeCommand>>,
     states: Arc<NodeStates>,
     /// One action at a time.
     turn: Mutex<()>,
@@ -57,10 +62,14 @@ struct Process {
 impl Nodes {
     pub(super) fn new(commands: Vec<NodeCommand>) -> Self {
         let states = Arc::new(NodeStates::new(commands.iter().map(|command| &command.name)));
-        let node = |(index, command)| {
+        let node = |(index, command): (usize, NodeCommand)| {
             Arc::new(Node {
                 index,
-                command,
+                name: command.name.clone(),
+                log: command.log.clone(),
+                late: command.late,
+                command: StdMutex::new(command),
+                next: StdMutex::default(),
                 states: Arc::clone(&states),
                 turn: Mutex::default(),
                 process: StdMutex::default(),
@@ -73,7 +82,7 @@ impl Nodes {
     /// Starts all nodes but the late ones, beside each other.
     pub(super) async fn start_all(&self) -> Result<(), DeployError> {
         let mut starting = JoinSet::new();
-        for node in self.nodes.iter().filter(|node| !node.command.late).cloned() {
+        for node in self.nodes.iter().filter(|node| !node.late).cloned() {
             starting.spawn(async move { node.start().await.map_err(|error| (node.index, error)) });
         }
         let mut failed: Vec<_> = starting.join_all().await.into_iter().filter_map(Result::err).collect();
@@ -93,8 +102,8 @@ impl Nodes {
     }
 
     pub(super) fn get(&self, name: &str) -> Result<&Arc<Node>, ClusterError> {
-        let names = || self.nodes.iter().map(|node| node.command.name.as_str());
-        let node = self.nodes.iter().find(|node| node.command.name == name);
+        let names = || self.nodes.iter().map(|node| node.name.as_str());
+        let node = self.nodes.iter().find(|node| node.name == name);
         node.ok_or_else(|| ClusterError::no_such_node(name, names()))
     }
 
@@ -134,7 +143,13 @@ impl Drop for Nodes {
 
 impl Node {
     pub(super) fn log(&self) -> &Path {
-        &self.command.log
+        &self.log
+    }
+
+    /// Starts the node by another command from its next start on.
+    pub(super) fn replan(&self, command: NodeCommand) {
+        *lock(&self.next) = Some(command);
+        self.states.replanned(&self.name);
     }
 
     /// What the node's process uses, if there is one.
@@ -144,7 +159,7 @@ impl Node {
 
     pub(super) async fn control(self: &Arc<Self>, action: NodeAction) -> Result<(), ClusterError> {
         let _turn = self.turn.lock().await;
-        action.allowed(&self.command.name, &self.status())?;
+        action.allowed(&self.name, &self.status())?;
         match action {
             NodeAction::Stop => self.end(Signal::TERM).await,
             NodeAction::Kill => self.end(Signal::KILL).await,
@@ -191,8 +206,13 @@ impl Node {
         if process.abandoned {
             return Err(self.error("is not started: its cluster is gone".to_owned()));
         }
-        let child = spawn(&self.command).map_err(|error| {
-            self.error(format!("`{}` cannot be started: {error}", self.command.program.display()))
+        let mut command = lock(&self.command);
+        if let Some(next) = lock(&self.next).take() {
+            let old = std::mem::replace(&mut *command, next);
+            command.replace_files_of(&old)?;
+        }
+        let child = spawn(&command).map_err(|error| {
+            self.error(format!("`{}` cannot be started: {error}", command.program.display()))
         })?;
         self.ending.store(false, Ordering::Relaxed);
         process.group = child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
@@ -200,7 +220,7 @@ impl Node {
     }
 
     fn process(&self) -> MutexGuard<'_, Process> {
-        self.process.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.process)
     }
 
     /// Notes that the node's process ended, and ends what it left behind.
@@ -268,8 +288,12 @@ impl Node {
     }
 
     fn error(&self, what: String) -> ClusterError {
-        ClusterError { subject: self.command.name.clone(), what }
+        ClusterError { subject: self.name.clone(), what }
     }
+}
+
+fn lock<T>(mutex: &StdMutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn described_exit(status: ExitStatus) -> String {

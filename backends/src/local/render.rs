@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use logos_scenario_runtime::faults::Link;
-use logos_scenario_runtime::plan::{Binding, Bindings, Plan, PlannedNode, RelayBinding, Route};
+use logos_scenario_runtime::plan::{Binding, Bindings, Plan, PlannedFile, PlannedNode, RelayBinding, Route};
 
 use crate::env::Settings;
 use crate::planned;
@@ -121,6 +121,8 @@ pub(super) struct NodeCommand {
     pub(super) env: BTreeMap<String, String>,
     /// Where the node starts, and where its files are.
     pub(super) directory: PathBuf,
+    /// What it finds there.
+    pub(super) files: Vec<PlannedFile>,
     /// Gets what the node prints.
     pub(super) log: PathBuf,
     /// Whether it is not started with the cluster.
@@ -142,6 +144,7 @@ pub(super) fn command(
         args: node.args.clone(),
         env: host_paths.chain(planned::environment(node, settings)).collect(),
         directory,
+        files: node.files.clone(),
         log,
         late: node.late,
     }
@@ -204,6 +207,7 @@ mod tests {
                     "NOMOS_LOG_LEVEL": "warn",
                 },
                 directory: "/run/nodes/executor-0",
+                files: [],
                 log: "/run/executor-0.log",
                 late: false,
             }

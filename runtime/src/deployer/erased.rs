@@ -10,7 +10,7 @@ use super::{
 };
 use crate::faults::{LinkState, NetworkFault};
 use crate::node::Transport;
-use crate::plan::Plan;
+use crate::plan::{Plan, PlannedNode};
 
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -18,6 +18,7 @@ pub(crate) trait DynCluster: Send + Sync {
     fn description(&self) -> &ClusterDescription;
     fn states(&self, newer_than: u64) -> BoxFuture<'_, Result<States, ClusterError>>;
     fn control<'a>(&'a self, node: &'a str, action: NodeAction) -> BoxFuture<'a, Result<(), ClusterError>>;
+    fn replan(&self, node: PlannedNode) -> BoxFuture<'_, Result<(), ClusterError>>;
     fn disturb(&self, faults: Vec<NetworkFault>) -> BoxFuture<'_, Result<(), ClusterError>>;
     fn links(&self) -> BoxFuture<'_, Result<Vec<LinkState>, ClusterError>>;
     fn logs<'a>(&'a self, node: &'a str, part: LogPart) -> BoxFuture<'a, Result<Log, ClusterError>>;
@@ -37,6 +38,10 @@ impl<C: Cluster> DynCluster for C {
 
     fn control<'a>(&'a self, node: &'a str, action: NodeAction) -> BoxFuture<'a, Result<(), ClusterError>> {
         Box::pin(Cluster::control(self, node, action))
+    }
+
+    fn replan(&self, node: PlannedNode) -> BoxFuture<'_, Result<(), ClusterError>> {
+        Box::pin(Cluster::replan(self, node))
     }
 
     fn disturb(&self, faults: Vec<NetworkFault>) -> BoxFuture<'_, Result<(), ClusterError>> {
@@ -207,6 +212,10 @@ impl Cluster for AnyCluster {
 
     async fn control(&self, node: &str, action: NodeAction) -> Result<(), ClusterError> {
         self.0.control(node, action).await
+    }
+
+    async fn replan(&self, node: PlannedNode) -> Result<(), ClusterError> {
+        self.0.replan(node).await
     }
 
     async fn disturb(&self, faults: Vec<NetworkFault>) -> Result<(), ClusterError> {

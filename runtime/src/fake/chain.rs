@@ -33,6 +33,8 @@ struct Block {
 struct Node {
     name: String,
     faults: Vec<(u64, Fault)>,
+    /// What it has in their place from its next start on.
+    next: Option<Vec<(u64, Fault)>>,
     tip: HeaderId,
     up: bool,
     apart: bool,
@@ -75,6 +77,7 @@ impl Chain {
         self.nodes.push(Node {
             name,
             faults,
+            next: None,
             tip,
             up: false,
             apart: false,
@@ -270,8 +273,15 @@ impl Chain {
     }
 
     /// Starts a node's program anew; it has the chain that it had, and hears of the highest.
+    /// Lets a node have these faults from its next start on.
+    pub(super) fn replan(&mut self, name: &str, faults: Vec<(u64, Fault)>) {
+        self.node(name).next = Some(faults);
+    }
+
     pub(super) fn start(&mut self, name: &str) {
-        self.node(name).log.push_str("started\n");
+        let node = self.node(name);
+        node.log.push_str("started\n");
+        node.faults = node.next.take().unwrap_or(std::mem::take(&mut node.faults));
         self.up(name);
     }
 

@@ -81,7 +81,9 @@ impl Gate {
     async fn nodes_are_as_planned(&self) -> Result<(), String> {
         let states = self.cluster.states(0).await.map_err(|error| error.to_string())?;
         states.broken.map_or(Ok(()), Err)?;
-        let wrong: Vec<_> = states.nodes.iter().filter_map(|node| self.unlike_the_plan(node)).collect();
+        let replanned = states.replanned.iter().map(|name| format!("{name} was planned anew by a scenario"));
+        let unlike = states.nodes.iter().filter_map(|node| self.unlike_the_plan(node));
+        let wrong: Vec<_> = replanned.chain(unlike).collect();
         if wrong.is_empty() { Ok(()) } else { Err(wrong.join("; ")) }
     }
 

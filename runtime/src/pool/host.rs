@@ -343,6 +343,7 @@ async fn answered(cluster: &dyn DynCluster, call: Call) -> Answer {
     match call {
         Call::States { newer_than } => Answer::States(cluster.states(newer_than).await),
         Call::Control { node, action } => Answer::Control(cluster.control(&node, action).await),
+        Call::Replan { node } => Answer::Replanned(cluster.replan(*node).await),
         Call::Disturb { faults } => Answer::Disturbed(cluster.disturb(faults).await),
         Call::Links => Answer::Links(cluster.links().await),
         Call::Logs { node, part } => Answer::Logs(cluster.logs(&node, part).await),

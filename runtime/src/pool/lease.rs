@@ -17,7 +17,7 @@ use crate::deployer::{
 use crate::failure::Failure;
 use crate::faults::{LinkState, NetworkFault};
 use crate::node::{HttpTransport, Transport};
-use crate::plan::ClusterKey;
+use crate::plan::{ClusterKey, PlannedNode};
 
 /// The right to use a cluster. Dropping it gives the cluster back unspoken-for, as the holder's death would.
 pub(crate) struct Lease {
@@ -210,6 +210,15 @@ impl DynCluster for RemoteCluster {
         Box::pin(async move {
             match self.calls.ask(Call::Control { node: node.to_owned(), action }).await? {
                 Answer::Control(done) => done,
+                _ => Err(self.calls.gone()),
+            }
+        })
+    }
+
+    fn replan(&self, node: PlannedNode) -> BoxFuture<'_, Result<(), ClusterError>> {
+        Box::pin(async move {
+            match self.calls.ask(Call::Replan { node: Box::new(node) }).await? {
+                Answer::Replanned(done) => done,
                 _ => Err(self.calls.gone()),
             }
         })

@@ -20,7 +20,7 @@ use crate::deployer::{
 };
 use crate::failure::Failure;
 use crate::faults::{LinkState, NetworkFault};
-use crate::plan::Plan;
+use crate::plan::{Plan, PlannedNode};
 use crate::process::Process;
 
 /// What a client says.
@@ -99,6 +99,9 @@ pub(crate) enum Call {
         node: String,
         action: NodeAction,
     },
+    Replan {
+        node: Box<PlannedNode>,
+    },
     Disturb {
         faults: Vec<NetworkFault>,
     },
@@ -154,6 +157,7 @@ pub(crate) struct Granted {
 pub(crate) enum Answer {
     States(Result<States, ClusterError>),
     Control(Result<(), ClusterError>),
+    Replanned(Result<(), ClusterError>),
     Disturbed(Result<(), ClusterError>),
     Links(Result<Vec<LinkState>, ClusterError>),
     Logs(Result<Log, ClusterError>),

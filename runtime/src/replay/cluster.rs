@@ -12,6 +12,7 @@ use crate::deployer::{
 };
 use crate::faults::{LinkState, NetworkFault};
 use crate::node::{HttpDialect, Reply, Request, Streamed, Transport};
+use crate::plan::PlannedNode;
 use crate::report::logged_at;
 
 /// A cluster that was.
@@ -56,6 +57,10 @@ impl Cluster for PastCluster {
     }
 
     async fn control(&self, _: &str, _: NodeAction) -> Result<(), ClusterError> {
+        Ok(())
+    }
+
+    async fn replan(&self, _: PlannedNode) -> Result<(), ClusterError> {
         Ok(())
     }
 

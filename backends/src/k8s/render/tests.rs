@@ -51,6 +51,27 @@ fn of_relayed(settings: &Settings, storage: &Storage) -> Objects {
 }
 
 #[test]
+fn a_node_that_is_planned_anew_has_new_files() {
+    let (settings, storage) = (Settings::default(), Storage::Class(None));
+    let mut objects = made(|_| {}, &settings, &storage);
+    let before = objects.clone();
+    let mut node = plan().render(&bindings(&plan(), UNIX_EPOCH)).unwrap().remove(1);
+    node.image = Some("node:v2".to_owned());
+    node.files[0].text = "another".to_owned();
+    let (files, set) = objects.replan((1, 7), &node, &names(), &Look::new(&settings), &storage, &settings);
+    assert_eq!(
+        (&files["metadata"]["name"], &files["stringData"]["keys.a.yaml"]),
+        (&json!("executor-0-7"), &json!("another"))
+    );
+    let pod = &set["spec"]["template"]["spec"];
+    assert_eq!(pod["volumes"][1]["secret"]["secretName"], "executor-0-7");
+    assert_eq!(pod["containers"][0]["image"], "node:v2");
+    assert_eq!((&set["metadata"]["name"], &objects.nodes[1]), (&json!("executor-0"), &set));
+    let changed = before.all().zip(objects.all()).filter(|(before, after)| before != after);
+    assert_eq!(changed.map(|(_, after)| after).collect::<Vec<_>>(), [&files, &set]);
+}
+
+#[test]
 fn a_plan_becomes_objects() {
     let settings = Settings { node_cpus: Some(0.5), log_level: Some("debug".into()), ..Settings::default() };
     let priced = |rendered: &mut Vec<PlannedNode>| rendered[0].args.push("$(PRICE)".to_owned());

@@ -195,6 +195,18 @@ async fn a_cluster_without_its_relay_is_used_no_more() {
 }
 
 #[tokio::test]
+async fn a_cluster_whose_node_was_planned_anew_is_used_no_more() {
+    let (host, backend) = host_of(Backend::new(FakeDeployer::default()), 1_000);
+    let mut asking = Asking::of(&host, &backend);
+    asking.granted().await;
+    let node = Box::new(scenario().plan(backend.name()).nodes.remove(0));
+    let replanned = asking.call(Call::Replan { node }).await;
+    assert!(matches!(replanned, Answer::Replanned(Ok(()))), "{}", serde_json::to_string(&replanned).unwrap());
+    let poison = asking.released().await.poison.expect("it is not as others plan it");
+    assert!(poison.to_string().contains("validator-0 was planned anew by a scenario"), "{poison}");
+}
+
+#[tokio::test]
 async fn a_teardown_that_panics_leaves_something() {
     let (host, backend) = host(At::Teardown);
     let mut asking = Asking::of(&host, &backend);
