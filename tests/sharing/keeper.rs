@@ -86,6 +86,7 @@ pub(crate) fn killed_while_it_deploys() -> Result<(), Failed> {
 
 pub(crate) fn lingers_and_is_adopted() -> Result<(), Failed> {
     let files = Files::of("linger")?;
+    let _ends = Ends(&files.name);
     let args = ["--exact", "local::suite::single::a"];
     let linger = [("SCENARIO_LINGER", "5m")];
     let first = Invocation::start_with("cargo", &files.name, 47, &args, &linger)?;
@@ -109,6 +110,21 @@ pub(crate) fn lingers_and_is_adopted() -> Result<(), Failed> {
     demand(files.clusters()? == 2, format_args!("another cluster was made:\n{said}"))?;
     kill_process(keeper, Signal::TERM)?;
     files.remove()
+}
+
+/// Ends the keepers of an invocation's clusters, on every way out.
+pub(crate) struct Ends<'a>(pub(crate) &'a str);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        // What is left of a check that failed is not told besides.
+        let listed = runner::clusters().ok().and_then(|listed| serde_json::from_str(&listed).ok());
+        let listed: Vec<Value> = listed.unwrap_or_default();
+        let of_this = |it: &&Value| it["directory"].as_str().is_some_and(|path| path.contains(self.0));
+        for keeper in listed.iter().filter(of_this).filter_map(|it| pid_of(it).ok()) {
+            let _ = kill_process(keeper, Signal::TERM);
+        }
+    }
 }
 
 /// The keeper of a cluster.
