@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use logos_scenario_tests::gherkin;
+use quick_junit::{Report, TestCaseStatus};
 
 #[expect(clippy::disallowed_methods, reason = "programs and scripts are what is tested")]
 fn command<S: AsRef<OsStr>>(program: impl AsRef<OsStr>, args: &[S]) -> Command {
@@ -70,6 +71,7 @@ fn programs_that_are_asked_for_what_they_cannot_say_2() {
     let cucumber = env!("CARGO_BIN_EXE_cucumber_local");
     check(&mut command(cucumber, &["no/such.feature"]), 2);
     check(&mut command(cucumber, &["--name", "no such scenario"]), 2);
+    check(&mut command(cucumber, &["--name", "Blobs need an executor", "--junit", "/no/such/junit.xml"]), 2);
 }
 
 #[test]
@@ -78,6 +80,7 @@ fn programs_without_their_backend_say_3() {
         (env!("CARGO_BIN_EXE_compose_runner"), "DOCKER_HOST"),
         (env!("CARGO_BIN_EXE_cucumber_compose"), "DOCKER_HOST"),
         (env!("CARGO_BIN_EXE_k8s_runner"), "KUBECONFIG"),
+        (env!("CARGO_BIN_EXE_cucumber_k8s"), "KUBECONFIG"),
     ] {
         let nowhere = if setting == "DOCKER_HOST" { "unix:///no/such.sock" } else { "/no/such/config" };
         let output = check(command(program, &[] as &[&str]).env(setting, nowhere), 3);
@@ -88,10 +91,24 @@ fn programs_without_their_backend_say_3() {
 #[test]
 fn feature_files_whose_scenarios_pass_or_fail_say_so() {
     let cucumber = env!("CARGO_BIN_EXE_cucumber_local");
-    let passes = ["--name", "Blobs need an executor"];
-    check(&mut command(cucumber, &passes), 0);
-    let wrong = gherkin::features().join("wrong");
-    check(&mut command(cucumber, &[wrong.as_os_str(), "--name".as_ref(), "no executor".as_ref()]), 1);
+    let (directory, features) = (tempfile::tempdir().expect("there is room"), gherkin::features());
+    let junit = directory.path().join("junit.xml");
+    let report = |name: &str, code| {
+        let places = [features.join("wrong"), features.join("local.feature")];
+        let mut command = command(cucumber, &places);
+        check(command.args(["--name", name, "--junit"]).arg(&junit), code);
+        Report::deserialize_from_str(&std::fs::read_to_string(&junit).expect("it is written"))
+            .expect("it is JUnit")
+    };
+    let passed = report("Blobs need an executor", 0);
+    assert_eq!((passed.tests, passed.failures, passed.test_suites.len()), (1, 0, 1));
+    let failed = report("no executor", 1);
+    assert_eq!((failed.tests, failed.failures), (1, 1));
+    let case = &failed.test_suites[0].test_cases[0];
+    let TestCaseStatus::NonSuccess { description: Some(said), .. } = &case.status else {
+        panic!("it does not say why: {case:?}");
+    };
+    assert!(said.as_str().contains("no executor"), "{said:?}");
 }
 
 fn scripts() -> Vec<PathBuf> {

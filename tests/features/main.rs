@@ -1,10 +1,14 @@
 //! Each scenario of each feature file is a test of its own.
 
+use std::io::ErrorKind;
+use std::path::Path;
 use std::process::ExitCode;
 
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use logos_scenario_devnode::Devnode;
 use logos_scenario_tests::gherkin::{self, Written};
+use logos_scenario_tests::nextest::{self, Nextest};
+use quick_junit::Report;
 use tokio::runtime::{Handle, Runtime};
 
 fn main() -> ExitCode {
@@ -28,6 +32,7 @@ fn main() -> ExitCode {
         let runtime = runtime.handle().clone();
         move || wrong_ones_fail(&runtime)
     }));
+    trials.push(Trial::ignorable_test("nextest_writes_their_junit", nextest_writes_their_junit));
     libtest_mimic::run(&args, trials).exit_code()
 }
 
@@ -42,6 +47,34 @@ fn wrong_ones_fail(runtime: &Handle) -> Result<(), Failed> {
         }
     }
     if written.is_empty() { Err("there is nothing wrong".into()) } else { Ok(()) }
+}
+
+/// With the profile `ci` of this repository, but into a folder of its own.
+fn nextest_writes_their_junit() -> Result<Completion, Failed> {
+    const NAME: &str = "local::blobs_need_an_executor";
+    let Nextest { mut command, files } = nextest::on(&std::env::current_exe()?)?;
+    let settings = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.config/nextest.toml");
+    let settings = std::fs::read_to_string(settings)?;
+    let (config, store) = (files.path().join("nextest.toml"), files.path().join("store"));
+    std::fs::write(&config, format!("{settings}\n[store]\ndir = {:?}\n", store.display().to_string()))?;
+    command.args(["--profile", "ci", "-E", &format!("test({NAME})"), "--config-file"]).arg(config);
+    let output = match command.output() {
+        Ok(output) => output,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Ok(Completion::ignored_with("there is no cargo-nextest"));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let said = String::from_utf8_lossy(&output.stderr);
+    let Ok(junit) = std::fs::read_to_string(store.join("ci/junit.xml")) else { return Err(said.into()) };
+    let report = Report::deserialize_from_str(&junit)?;
+    let cases: Vec<_> = report.test_suites.iter().flat_map(|suite| &suite.test_cases).collect();
+    match &cases[..] {
+        [case] if output.status.success() && case.name.as_str().starts_with(NAME) => {
+            Ok(Completion::Completed)
+        }
+        _ => Err(format!("{cases:?}\n{said}").into()),
+    }
 }
 
 fn program() -> Devnode {

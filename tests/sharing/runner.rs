@@ -8,7 +8,8 @@ use std::process::{Child, Command, ExitCode, Output, Stdio};
 use std::sync::Mutex;
 
 use libtest_mimic::Failed;
-use serde_json::{Value, json};
+use logos_scenario_tests::nextest::{self, Nextest};
+use serde_json::json;
 use tempfile::TempDir;
 
 use super::INNER;
@@ -128,39 +129,15 @@ impl Invocation {
 
     /// Starts `cargo nextest` itself on the inner program, four cases at once; nothing where it is not installed.
     pub(crate) fn nextest(invocation: &str, most: usize, args: &[&str]) -> Result<Option<Self>, Failed> {
-        let (files, this) = (tempfile::tempdir()?, std::env::current_exe()?);
-        let cargo = known_to_cargo()?;
-        let package = cargo["packages"].as_array().into_iter().flatten();
-        let package = package.into_iter().find(|package| package["name"] == env!("CARGO_PKG_NAME"));
-        let package = &package.ok_or("cargo knows no package of this program")?["id"];
-        let binary = json!({
-            "binary-id": "inner", "binary-name": "inner", "package-id": package, "kind": "test",
-            "binary-path": this, "build-platform": "target",
-        });
-        let build = json!({
-            "target-directory": cargo["target_directory"], "base-output-directories": ["debug"],
-            "non-test-binaries": {}, "build-script-out-dirs": {}, "linked-paths": [], "target-platform": null,
-        });
-        let binaries = json!({ "rust-build-meta": build, "rust-binaries": { "inner": binary } });
-        let written = |name: &str, value: &Value| {
-            let path = files.path().join(name);
-            std::fs::write(&path, value.to_string()).map(|()| path)
-        };
-        let (cargo, binaries) = (written("cargo", &cargo)?, written("binaries", &binaries)?);
+        let this = std::env::current_exe()?;
+        let Nextest { mut command, files } = nextest::on(&this)?;
         // The runner comes before the program's path, which the inner program leaves out.
         let runner = json!(["env", format!("NEXTEST_RUN_ID={invocation}"), this, INNER]);
-        #[expect(clippy::disallowed_methods, reason = "nextest is a program")]
-        let mut command = Command::new("cargo-nextest");
         settle(&mut command, most);
         command
-            .args(["nextest", "run", "--profile", "default", "--no-fail-fast", "--test-threads", "4"])
+            .args(["--profile", "default", "--no-fail-fast", "--test-threads", "4"])
             .args(["--config", &format!("target.'cfg(all())'.runner = {runner}")])
-            .arg("--cargo-metadata")
-            .arg(cargo)
-            .arg("--binaries-metadata")
-            .arg(binaries)
             .args(args)
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         match command.spawn() {
@@ -189,17 +166,6 @@ fn settle(command: &mut Command, most: usize) {
     let foreign = ["NEXTEST_ATTEMPT", "NEXTEST_PROFILE", "RUST_LOG", "RUST_BACKTRACE"];
     foreign.iter().for_each(|variable| _ = command.env_remove(variable));
     command.env("SCENARIO_MAX_NODES", most.to_string()).stdin(Stdio::null());
-}
-
-fn known_to_cargo() -> Result<Value, Failed> {
-    #[expect(clippy::disallowed_methods, reason = "cargo is a program")]
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    let asked = ["metadata", "--format-version", "1", "--locked"];
-    let told = cargo.args(asked).current_dir(env!("CARGO_MANIFEST_DIR")).output()?;
-    if !told.status.success() {
-        return Err(String::from_utf8_lossy(&told.stderr).into_owned().into());
-    }
-    Ok(serde_json::from_slice(&told.stdout)?)
 }
 
 /// Whether a program was started under the name of a stand-in.

@@ -24,12 +24,15 @@
 //! | `scenario should fail with "NoCrash"` | it failed, and its message has this text |
 //!
 //! Each scenario of `tests/features` is a test, `<backend>::<scenario>::<line>`: `cargo nextest run --profile ci` writes
-//! their JUnit as that of all others.
+//! their JUnit as that of all others. `cucumber_local`, `cucumber_compose` and `cucumber_k8s` run the files that they are
+//! given, and write JUnit where `--junit` says.
 
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use clap::Parser;
@@ -39,6 +42,7 @@ use cucumber::writer::{self, Coloring, Stats, Verbosity};
 use cucumber::{World, WriterExt, cli};
 use logos_scenario::{ComposeDeployer, Deployer, K8sDeployer, LocalDeployer};
 use logos_scenario_devnode::Devnode;
+use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 mod steps;
 use steps::Steps;
@@ -152,6 +156,21 @@ impl Write for Printed {
     }
 }
 
+/// What came of a scenario, for a report.
+fn case(written: &Written, took: Duration, failure: Option<String>) -> TestCase {
+    let status = match failure {
+        None => TestCaseStatus::success(),
+        Some(said) => {
+            let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+            status.set_message(said.lines().next_back().unwrap_or_default()).set_description(said);
+            status
+        }
+    };
+    let mut case = TestCase::new(written.name.as_str(), status);
+    case.set_classname(format!("{}:{}", written.path.display(), written.line)).set_time(took);
+    case
+}
+
 /// Where this package keeps its features.
 pub fn features() -> &'static Path {
     static FEATURES: LazyLock<PathBuf> =
@@ -168,6 +187,9 @@ struct Args {
     /// Run only scenarios whose name has this text
     #[arg(short, long, default_value = "")]
     name: String,
+    /// Write what came of each scenario to this file, as JUnit
+    #[arg(long)]
+    junit: Option<PathBuf>,
 }
 
 /// A runner of feature files for one deployer.
@@ -194,15 +216,45 @@ pub async fn main(deployer: &str) -> ExitCode {
         eprintln!("no scenario with `deployer is \"{deployer}\"` is named `…{}…`", args.name);
         return ExitCode::from(2);
     }
+    // What cannot be written is told before anything runs.
+    let junit =
+        args.junit.as_deref().map(|path| File::create(path).with_context(|| path.display().to_string()));
+    let junit = match junit.transpose() {
+        Ok(junit) => junit,
+        Err(error) => {
+            eprintln!("{error:#}");
+            return ExitCode::from(2);
+        }
+    };
     let mut failed = 0;
+    let mut suites: Vec<TestSuite> = Vec::new();
     for written in &chosen {
-        match run(written, Devnode::at(crate::beside("devnode"))).await {
+        let began = Instant::now();
+        let outcome = run(written, Devnode::at(crate::beside("devnode"))).await;
+        match &outcome {
             Ok(()) => println!("passed: {}", written.name),
             Err(said) => {
                 failed += 1;
                 println!("failed: {}\n{said}", written.name);
             }
         }
+        let (file, case) =
+            (written.path.display().to_string(), case(written, began.elapsed(), outcome.err()));
+        // Scenarios come file by file.
+        match suites.last_mut().filter(|suite| suite.name.as_str() == file) {
+            Some(suite) => _ = suite.add_test_case(case),
+            None => {
+                let mut suite = TestSuite::new(file);
+                suite.add_test_case(case);
+                suites.push(suite);
+            }
+        }
+    }
+    let mut report = Report::new(format!("cucumber_{deployer}"));
+    report.add_test_suites(suites);
+    if let Some(error) = junit.and_then(|junit| report.serialize(junit).err()) {
+        eprintln!("the JUnit file cannot be written: {error}");
+        return ExitCode::FAILURE;
     }
     println!("{} of {} scenarios passed", chosen.len() - failed, chosen.len());
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -3,6 +3,7 @@
 
 pub mod gherkin;
 pub mod inner;
+pub mod nextest;
 pub mod trials;
 
 use std::path::PathBuf;
