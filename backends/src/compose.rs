@@ -150,12 +150,14 @@ impl ComposeDeployer {
         let file = render::compose(plan, &rendered, &subnets, settings, publish);
         let mut files = Files::write(&place.directory, &render::to_text(&file, project.as_str()), &rendered)?;
 
+        let logs = planned::log_directory(place, settings);
+        planned::make_folder(&logs)?;
         let mut tasks = JoinSet::new();
         let served = cfgsync::server(&rendered, &subnets).await?.map(|(served, server)| {
             tasks.spawn(server);
             served
         });
-        let nodes = Arc::new(Nodes::new(docker, project, &rendered, &file, &place.directory));
+        let nodes = Arc::new(Nodes::new(docker, project, &rendered, &file, &logs));
         tasks.spawn(Arc::clone(&nodes).follow());
         let running = Arc::new(Mutex::new(true));
         thread::handle().spawn(sweep::beat(docker.clone(), project.clone(), Beats::new(&running)));
@@ -167,7 +169,7 @@ impl ComposeDeployer {
             }
         };
         let (relay, ()) = tokio::try_join!(relay, nodes.start_all(&rendered, &file))?;
-        let description = planned::description(plan, &bindings, &place.directory);
+        let description = planned::description(plan, &bindings, &logs);
         files.keep();
         let (plan, directory, file) = (plan.clone(), place.directory.clone(), Mutex::new(file));
         Ok(ComposeCluster {

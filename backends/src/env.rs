@@ -30,7 +30,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: LOG_DIR,
         default: "the cluster's directory",
-        meaning: "directory for logs of local nodes; each cluster has a folder of its own in it",
+        meaning: "directory for nodes' logs; each cluster has a folder of its own in it",
     },
     Setting {
         name: LOG_LEVEL,

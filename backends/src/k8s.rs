@@ -176,12 +176,13 @@ async fn make_namespace(
     let rendered = planned::render(plan, &bindings)?;
     let storage = engine::storage(client, settings).await?;
     let objects = render::objects(plan, &rendered, names, &Look::new(settings), &storage, settings);
-    let mut files = Files::write(&place.directory, &render::to_text(HEAD, objects.all()), plan)?;
+    let logs = planned::log_directory(place, settings);
+    let mut files = Files::write(&place.directory, &logs, &render::to_text(HEAD, objects.all()), plan)?;
 
     if waiting.is_closed() {
         return Err(given_up());
     }
-    let (nodes, tasks) = Nodes::follow(client, names, plan, &place.directory);
+    let (nodes, tasks) = Nodes::follow(client, names, plan, &logs);
     engine::create(client, names, &objects).await?;
     let running = Arc::new(Mutex::new(true));
     let renewed = sweep::renew(client.clone(), names.cluster.clone(), Beats::new(&running));
@@ -196,7 +197,7 @@ async fn make_namespace(
         started = started => started?,
         () = waiting.closed() => return Err(given_up()),
     };
-    let description = planned::description(plan, &bindings, &place.directory);
+    let description = planned::description(plan, &bindings, &logs);
     files.keep();
     let anew = Anew {
         plan: plan.clone(),

@@ -88,7 +88,7 @@ impl Deployer for LocalDeployer {
         let settings = Settings::get()?;
         let (subnet, guard) = addresses::reserve(plan)?;
         let addresses = render::addresses(plan, subnet);
-        let logs = log_directory(place, &settings);
+        let logs = planned::log_directory(place, &settings);
         let nodes = place.directory.join("nodes");
         let (relay, at) = opened(render::ways(plan, &addresses, subnet)).await?;
         let mut bindings = render::bindings(plan, &addresses, &nodes, SystemTime::now());
@@ -148,14 +148,6 @@ async fn opened(ways: Vec<Way>) -> Result<(Relay, Vec<SocketAddr>), DeployError>
             "see with `ulimit -n` how many files this process may have open",
         )
     })
-}
-
-/// Where nodes' logs go: beside the rest, or into a folder of this cluster's own in `NOMOS_LOG_DIR`.
-fn log_directory(place: &Placement, settings: &Settings) -> PathBuf {
-    let Some(directory) = &settings.log_dir else { return place.directory.clone() };
-    let parts = place.directory.components().rev().take(3).map(|part| part.as_os_str().to_owned());
-    let parts: Vec<_> = parts.collect();
-    parts.iter().rev().fold(directory.clone(), |path, part| path.join(Path::new(part)))
 }
 
 /// A cluster of child processes.

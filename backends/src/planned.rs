@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use logos_scenario_runtime::deployer::{ClusterDescription, DeployError};
+use logos_scenario_runtime::deployer::{ClusterDescription, DeployError, Placement};
 use logos_scenario_runtime::plan::{Bindings, Plan, PlannedNode};
 
 use crate::env::{LOG_FILTER, LOG_LEVEL, Settings};
@@ -85,6 +85,14 @@ pub(crate) fn environment(node: &PlannedNode, settings: &Settings) -> BTreeMap<S
     let mut env: BTreeMap<_, _> = handed.map(|(name, value)| (name.to_owned(), value.clone())).collect();
     env.extend(node.env.clone());
     env
+}
+
+/// Where nodes' logs go: beside the rest, or into a folder of this cluster's own in `NOMOS_LOG_DIR`.
+pub(crate) fn log_directory(place: &Placement, settings: &Settings) -> PathBuf {
+    let Some(directory) = &settings.log_dir else { return place.directory.clone() };
+    let parts = place.directory.components().rev().take(3).map(|part| part.as_os_str().to_owned());
+    let parts: Vec<_> = parts.collect();
+    parts.iter().rev().fold(directory.clone(), |path, part| path.join(Path::new(part)))
 }
 
 /// What the users of a cluster are told of it: each node's log is `<name>.log` in `logs`.

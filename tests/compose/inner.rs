@@ -12,7 +12,7 @@ use logos_scenario::prelude::*;
 use logos_scenario::topology::TopologyBuilder;
 use logos_scenario::wait;
 use logos_scenario_devnode::Devnode;
-use logos_scenario_tests::inner::Inner;
+use logos_scenario_tests::inner::{Inner, are_logs_of};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::engine::{docker, labelled};
@@ -207,6 +207,13 @@ pub(crate) async fn an_engine_that_does_not_answer_is_told() -> Outcome {
     told("passes", &[("DOCKER_HOST", &host)], 101, "container engine: did not answer within 10 s")?;
     drop(silent);
     told("passes", &[("DOCKER_HOST", &host)], 101, "container engine: does not work: Connection refused")
+}
+
+pub(crate) async fn logs_are_kept_where_a_setting_says() -> Outcome {
+    let directory = tempfile::tempdir()?;
+    let setting = directory.path().display().to_string();
+    told("passes", &[("NOMOS_LOG_DIR", &setting)], 0, "1 passed")?;
+    are_logs_of(directory.path(), &["validator-0.log", "validator-1.log"]).await
 }
 
 pub(crate) async fn a_node_that_is_out_of_memory_is_told() -> Outcome {

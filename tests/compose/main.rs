@@ -71,6 +71,7 @@ fn main() -> ExitCode {
         inner::nothing_is_left_after_sigterm,
         inner::nothing_is_left_after_sigkill,
         inner::nothing_is_left_when_the_keeper_is_killed_in_a_fault,
+        inner::logs_are_kept_where_a_setting_says,
         inner::a_remote_engine_is_refused,
         inner::an_engine_that_does_not_answer_is_told,
         inner::a_node_that_is_out_of_memory_is_told,

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{Namespace, PersistentVolume, Pod};
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt as _};
 use logos_scenario::wait;
-use logos_scenario_tests::inner::Inner;
+use logos_scenario_tests::inner::{Inner, are_logs_of};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::inner::command;
@@ -36,6 +36,15 @@ pub(crate) async fn nothing_is_left(client: &Client, invocation: &str) -> Outcom
         if left.is_empty() { Ok(()) } else { Err(left.join(", ")) }
     };
     wait::until("the end of all it had", WITHIN, gone).await.map_err(|error| anyhow!("{error}"))
+}
+
+pub(crate) async fn logs_are_kept_where_a_setting_says() -> Outcome {
+    let directory = tempfile::tempdir()?;
+    let mut inner = command("passes", &new_invocation())?;
+    inner.env("NOMOS_LOG_DIR", directory.path()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let output = tokio::task::spawn_blocking(move || inner.output()).await??;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    are_logs_of(directory.path(), &["validator-0.log", "validator-1.log"]).await
 }
 
 /// Runs a case, ends it with a signal once a node of it runs if there is one, and waits until nothing is left.

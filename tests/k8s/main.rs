@@ -44,6 +44,7 @@ fn main() -> ExitCode {
     let tests = tests![
         ends::nothing_is_left_of_a_pass,
         ends::nothing_is_left_of_a_failure,
+        ends::logs_are_kept_where_a_setting_says,
         ends::nothing_is_left_after_ctrl_c,
         ends::nothing_is_left_after_sigkill,
         ends::nothing_is_left_when_the_keeper_is_killed_in_a_fault,

@@ -1,9 +1,13 @@
 //! A test program that runs itself as a test program of scenarios, up to a moment and to its failure.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
+use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, ensure};
+use logos_scenario::wait;
 
 /// The program while it runs; dropping it ends it.
 #[derive(Debug)]
@@ -52,6 +56,32 @@ impl Inner {
         }
         Ok(())
     }
+}
+
+/// Waits until these are the files of the only cluster whose logs are in a directory, and something is in each.
+///
+/// # Errors
+///
+/// Which files there are, and how many bytes are in them.
+pub async fn are_logs_of(directory: &Path, names: &[&str]) -> anyhow::Result<()> {
+    // A keeper writes the last of them after its program ended.
+    let there = async || are_logs_now(directory, names);
+    wait::until("the logs", Duration::from_secs(60), there).await.map_err(|error| anyhow!("{error}"))
+}
+
+fn are_logs_now(directory: &Path, names: &[&str]) -> anyhow::Result<()> {
+    let (mut folders, mut found) = (vec![directory.to_owned()], BTreeMap::new());
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder)? {
+            let entry = entry?;
+            match entry.file_type()?.is_dir() {
+                true => folders.push(entry.path()),
+                false => _ = found.insert(entry.file_name().display().to_string(), entry.metadata()?.len()),
+            }
+        }
+    }
+    ensure!(found.keys().eq(names) && found.values().all(|bytes| *bytes > 0), "{found:?}");
+    Ok(())
 }
 
 impl Drop for Inner {

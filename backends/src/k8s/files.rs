@@ -22,12 +22,16 @@ pub(super) struct Files {
 
 impl Files {
     /// Writes the objects, and an empty log for each node, and for the relay.
-    pub(super) fn write(directory: &Path, objects: &str, plan: &Plan) -> Result<Self, DeployError> {
+    pub(super) fn write(
+        directory: &Path,
+        logs: &Path,
+        objects: &str,
+        plan: &Plan,
+    ) -> Result<Self, DeployError> {
         let mut files = Self { written: Vec::new(), kept: false };
         let names = plan.nodes.iter().map(|node| node.name.as_str()).chain(plan.relayed.then_some(RELAY));
-        let logs = names.map(|name| (format!("{name}.log"), ""));
-        for (name, text) in [(OBJECTS.to_owned(), objects)].into_iter().chain(logs) {
-            let path = directory.join(name);
+        let logs = names.map(|name| (logs.join(format!("{name}.log")), ""));
+        for (path, text) in [(directory.join(OBJECTS), objects)].into_iter().chain(logs) {
             planned::write(&path, text)?;
             files.written.push(path);
         }
