@@ -1,16 +1,16 @@
-//! Scenarios on a cluster that is there already: `SCENARIO_KEEP` writes down where it is, and `SCENARIO_ATTACH` names
-//! that file.
+//! Scenarios on a cluster that is there already: `SCENARIO_KEEP` writes down where it is, or somebody does by hand, and
+//! `SCENARIO_ATTACH` names that file.
 //!
 //! Such a cluster is somebody else's. Its nodes are asked, and read where their logs are files of this machine; nothing
 //! is done to them, and nothing is torn down. Accounts and numbers of leases are taken from the file, under its lock, so
-//! that nobody who attaches has what another had.
+//! that nobody who attaches has what another had. One that is written by hand has none, and is not written to.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::LazyLock;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
@@ -21,7 +21,11 @@ use crate::deployer::{
     NodeStatus, Placement, States, Unavailable,
 };
 use crate::env;
+use crate::failure::Problem;
 use crate::plan::{ClusterKey, Plan};
+
+mod by_hand;
+use by_hand::ByHand;
 
 /// The file's name in the folder of its cluster.
 pub(crate) const FILE: &str = "attach.json";
@@ -31,7 +35,34 @@ const FIRST_LEASE: u64 = 1 << 32;
 const ANSWER: Duration = Duration::from_secs(5);
 const KEEP: &str = "keep another with SCENARIO_KEEP=all, and attach to the file that its message names";
 
-/// A cluster that is there already.
+/// A cluster that is there already, as its file tells it.
+#[derive(Clone, Debug)]
+enum Told {
+    Kept(Attachment),
+    ByHand(ByHand),
+}
+
+impl Told {
+    fn read(path: &Path) -> Result<Self, String> {
+        let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        // Only what was kept has the key of its plan.
+        let kept =
+            serde_json::from_str::<serde_json::Value>(&text).is_ok_and(|file| file.get("key").is_some());
+        let told = match kept {
+            true => serde_json::from_str(&text).map(Self::Kept).map_err(|error| error.to_string()),
+            false => ByHand::read(&text).map(Self::ByHand),
+        };
+        told.map_err(|error| format!("{}: {error}", path.display()))
+    }
+
+    fn backend(&self) -> &str {
+        match self {
+            Self::Kept(Attachment { backend, .. }) | Self::ByHand(ByHand { backend, .. }) => backend,
+        }
+    }
+}
+
+/// A cluster that was kept.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Attachment {
     /// The backend that made it.
@@ -68,12 +99,6 @@ impl Attachment {
         std::fs::write(path, serde_json::to_vec_pretty(self)?)
     }
 
-    fn read(path: &Path) -> Result<Self, String> {
-        let text = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-        serde_json::from_slice(&text)
-            .map_err(|error| format!("{} is none that SCENARIO_KEEP wrote: {error}", path.display()))
-    }
-
     /// Changes the file; others who do wait meanwhile.
     fn change<T>(path: &Path, change: impl FnOnce(&mut Self) -> T) -> io::Result<T> {
         let mut file = File::options().read(true).write(true).open(path)?;
@@ -90,6 +115,11 @@ impl Attachment {
 
     /// The number of a new lease.
     pub(crate) fn lease(path: &Path) -> io::Result<u64> {
+        if is_by_hand() {
+            // Nobody counts, and no two begin at one moment.
+            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            return Ok(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX));
+        }
         Self::change(path, |it| {
             it.lease += 1;
             it.lease - 1
@@ -98,6 +128,9 @@ impl Attachment {
 
     /// So many accounts, which begin at a multiple of their number as genesis has them; or how many are left.
     pub(crate) fn draw(path: &Path, count: usize) -> io::Result<Result<Range<usize>, usize>> {
+        if is_by_hand() {
+            return Err(io::Error::other(by_hand::NO_ACCOUNTS));
+        }
         Self::change(path, |it| {
             let left = it.accounts.len();
             let begin = it.accounts.end.checked_sub(count).map(|begin| begin - begin % count.max(1));
@@ -109,23 +142,32 @@ impl Attachment {
 }
 
 /// The file that is attached to, if one is, and what it told when this program began.
-static ATTACHED: LazyLock<Option<(&'static Path, Result<Attachment, String>)>> = LazyLock::new(|| {
+static ATTACHED: LazyLock<Option<(&'static Path, Result<Told, String>)>> = LazyLock::new(|| {
     let path = env::settings().attach.as_deref()?;
-    Some((path, Attachment::read(path)))
+    Some((path, Told::read(path)))
 });
+
+fn is_by_hand() -> bool {
+    matches!(&*ATTACHED, Some((_, Ok(Told::ByHand(_)))))
+}
+
+/// What is wrong with the file that is attached to, if something is.
+pub(crate) fn problem() -> Option<Problem> {
+    let (_, Err(wrong)) = ATTACHED.as_ref()? else { return None };
+    Some(Problem::new("SCENARIO_ATTACH", wrong, format!("{KEEP}, {}", by_hand::SHAPE)))
+}
 
 /// These backends, but that each stands for the cluster that is attached to, where there is one.
 pub(crate) fn instead(backends: &[Backend]) -> Vec<Backend> {
-    let Some((_, attachment)) = &*ATTACHED else { return backends.to_vec() };
-    let attached =
-        |backend: &Backend| Attached { name: backend.name().to_owned(), attachment: attachment.clone() };
+    let Some((_, Ok(told))) = &*ATTACHED else { return backends.to_vec() };
+    let attached = |backend: &Backend| Attached { name: backend.name().to_owned(), told: told.clone() };
     backends.iter().map(|backend| Backend::new(attached(backend))).collect()
 }
 
 /// The file that tells of the cluster that a backend stands for, if it does.
 pub(crate) fn file(backend: &str) -> Option<&'static Path> {
-    let (path, attachment) = ATTACHED.as_ref()?;
-    attachment.as_ref().is_ok_and(|attachment| attachment.backend == backend).then_some(path)
+    let (path, told) = ATTACHED.as_ref()?;
+    told.as_ref().is_ok_and(|told| told.backend() == backend).then_some(path)
 }
 
 /// Why a case of a backend that wants such a cluster cannot have the one that is attached to.
@@ -145,7 +187,7 @@ pub(crate) fn refuses(backend: &str, sharing: Sharing) -> Option<&'static str> {
 /// A backend whose clusters are one that is there already.
 struct Attached {
     name: String,
-    attachment: Result<Attachment, String>,
+    told: Told,
 }
 
 impl Deployer for Attached {
@@ -160,20 +202,19 @@ impl Deployer for Attached {
     }
 
     async fn available(&self) -> Result<(), Unavailable> {
-        let missing = match &self.attachment {
-            Err(error) => format!("SCENARIO_ATTACH: {error}"),
-            Ok(attachment) if attachment.backend != self.name => {
-                format!("SCENARIO_ATTACH names a cluster of backend `{}`", attachment.backend)
-            }
-            Ok(_) => return Ok(()),
-        };
+        if self.told.backend() == self.name {
+            return Ok(());
+        }
+        let missing = format!("SCENARIO_ATTACH names a cluster of backend `{}`", self.told.backend());
         Err(Unavailable { missing, try_next: KEEP.to_owned() })
     }
 
     async fn provision(&self, plan: &Plan, _: &Placement) -> Result<AttachedCluster, DeployError> {
         let failed = |subject: &str, what: String| DeployError::new(subject, what, KEEP);
-        let attachment =
-            self.attachment.as_ref().map_err(|error| failed("attached cluster", error.clone()))?;
+        let attachment = match &self.told {
+            Told::Kept(attachment) => attachment,
+            Told::ByHand(by_hand) => return by_hand.found(plan, ANSWER).await.map(AttachedCluster),
+        };
         if !plan.genesis.is_of(&attachment.key) {
             let what = format!(
                 "it was kept after {}, whose topology, consensus, accounts or node program are others",
@@ -239,7 +280,7 @@ mod tests {
         let path = folder.path().join(FILE);
         let key = serde_json::from_value(serde_json::json!("00".repeat(32))).unwrap();
         let description =
-            ClusterDescription { start_time: std::time::SystemTime::UNIX_EPOCH, nodes: Vec::new() };
+            ClusterDescription { start_time: SystemTime::UNIX_EPOCH, seen_slot: None, nodes: Vec::new() };
         Attachment::new("local", "local::a", key, description, 13..100).write(&path).unwrap();
         assert_eq!(
             (Attachment::lease(&path).unwrap(), Attachment::lease(&path).unwrap()),

@@ -509,7 +509,11 @@ pub struct SlotClock {
 
 impl SlotClock {
     pub(crate) fn new(cluster: &ClusterDescription, slot: Duration) -> Self {
-        let running = cluster.start_time.elapsed().unwrap_or_default();
+        let start = match cluster.seen_slot {
+            Some((then, seen)) => then.checked_sub(slots(slot, seen)).unwrap_or(cluster.start_time),
+            None => cluster.start_time,
+        };
+        let running = start.elapsed().unwrap_or_default();
         Self { start: Instant::now().checked_sub(running).unwrap_or_else(Instant::now), slot }
     }
 

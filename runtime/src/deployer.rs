@@ -292,6 +292,9 @@ impl Placement {
 pub struct ClusterDescription {
     /// When slot 0 of the chain began.
     pub start_time: SystemTime,
+    /// A moment and the slot that ran then, in place of `start_time` where nobody told that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen_slot: Option<(SystemTime, u64)>,
     /// The nodes, in the plan's order.
     pub nodes: Vec<NodeEndpoints>,
 }
@@ -308,7 +311,11 @@ impl ClusterDescription {
             let (name, role, addresses) = (node.name.clone(), node.role, tcp.map(address).collect());
             NodeEndpoints { name, role, addresses, log: log(node).display().to_string() }
         };
-        Self { start_time: bindings.start_time, nodes: plan.nodes.iter().map(endpoints).collect() }
+        Self {
+            start_time: bindings.start_time,
+            seen_slot: None,
+            nodes: plan.nodes.iter().map(endpoints).collect(),
+        }
     }
 }
 

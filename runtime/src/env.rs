@@ -53,7 +53,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "SCENARIO_ATTACH",
         default: "none",
-        meaning: "run cases on a cluster that is there already: the `attach.json` of one that `SCENARIO_KEEP` kept",
+        meaning: "run cases on a cluster that is there already: the `attach.json` of one that `SCENARIO_KEEP` kept, or a file that names its nodes' URLs",
     },
     Setting { name: "SCENARIO_SEED", default: "random, printed", meaning: "seed of every run" },
     Setting {

@@ -172,7 +172,11 @@ impl Deployer for FakeDeployer {
             addresses: [("http".to_owned(), node.name.clone())].into(),
             log: format!("the fake log of {}", node.name),
         });
-        let description = ClusterDescription { start_time: bindings.start_time, nodes: endpoints.collect() };
+        let description = ClusterDescription {
+            start_time: bindings.start_time,
+            seen_slot: None,
+            nodes: endpoints.collect(),
+        };
         let world = Arc::new(World {
             chain: Mutex::new(chain),
             states: watch::Sender::new(States {

@@ -86,6 +86,9 @@ pub fn run<N: NodeProgram>(
     if args.sweep {
         return sweep::all(backends);
     }
+    if let Some(problem) = attach::problem() {
+        return refuse(&[problem]);
+    }
     let backends = &attach::instead(backends);
     let (cases, mut problems) = Case::all(program.main_crate, backends);
     let tests = plain::all(program.main_crate);

@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     if args.get(1).is_some_and(|arg| arg == INNER || arg.starts_with("--scenario-keeper")) {
         return inner(args);
     }
-    let checks: [(&str, Check); 13] = [
+    let checks: [(&str, Check); 14] = [
         ("twenty_cases_of_one_process_have_three_clusters", one_process),
         ("twenty_processes_have_three_clusters", a_process_each),
         ("verdicts_are_those_of_fresh_clusters", verdicts),
@@ -47,6 +47,7 @@ fn main() -> ExitCode {
         ("a_cluster_that_lingers_is_adopted", keeper::lingers_and_is_adopted),
         ("a_keeper_says_what_it_keeps", keeper::says_what_it_keeps),
         ("scenarios_run_on_a_kept_cluster", attach::scenarios_run_on_a_kept_cluster),
+        ("scenarios_run_on_nodes_of_somebody_else", attach::scenarios_run_on_nodes_of_somebody_else),
         ("a_storm_leaves_no_process", storm::over_processes),
     ];
     let mut trials: Vec<_> = checks.map(|(name, check)| Trial::test(name, check)).into();

@@ -219,6 +219,7 @@ mod tests {
                     tv_sec: 0,
                     tv_nsec: 1000000,
                 },
+                seen_slot: None,
                 nodes: [
                     NodeEndpoints {
                         name: "validator-0",

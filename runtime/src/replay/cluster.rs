@@ -33,6 +33,7 @@ impl PastCluster {
         };
         let description = ClusterDescription {
             start_time: SystemTime::UNIX_EPOCH,
+            seen_slot: None,
             nodes: record.nodes.iter().zip(&record.logs).map(endpoints).collect(),
         };
         Self { recording: Arc::clone(recording), description }
