@@ -39,3 +39,12 @@ fn the_release_notes_have_the_version() {
     let needed = manifest.matches(&format!("version = \"{version}\"")).count();
     assert_eq!(needed, 4, "the workspace's packages need each other in version {version}");
 }
+
+#[test]
+fn what_breaks_users_code_is_looked_for() {
+    let workflow = text(".github/workflows/ci.yml");
+    assert!(
+        workflow.contains("scripts/ops/check-api.sh") && workflow.contains("fetch-depth: 0"),
+        "{workflow}"
+    );
+}
