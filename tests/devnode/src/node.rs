@@ -16,6 +16,7 @@ mod protocol;
 mod state;
 mod storage;
 mod streams;
+mod telemetry;
 mod transport;
 
 use std::ffi::OsString;
@@ -44,6 +45,11 @@ Environment:
   NOMOS_LOG_LEVEL   the least level that is logged, before the configuration's `log`
   NOMOS_LOG_FILTER  directives of tracing instead, such as `info,libp2p_gossipsub=debug`
   NOMOS_LOG_DIR     the log goes to <name>.log in this directory instead of stderr
+  NOMOS_OTLP_ENDPOINT            where spans go by OTLP over HTTP; `/v1/traces` is added where the URL has no path
+  NOMOS_OTLP_METRICS_ENDPOINT    the same for metrics, with `/v1/metrics`
+  NOMOS_METRICS_OTLP_INGEST_URL  where metrics go if the former is not given
+  OTEL_RESOURCE_ATTRIBUTES       what tells this node from others; labels of every metric besides
+  TRACEPARENT                    the span under which the node's are
   CFG_SERVER_ADDR   the configuration is fetched from this cfgsync server, as CFG_HOST_KIND, CFG_HOST_IDENTIFIER
                     and CFG_HOST_IP, and written to CFG_FILE_PATH first
 
@@ -111,15 +117,19 @@ fn read(path: &Path) -> Result<Settings, String> {
 /// One thread carries the whole node: there may be many nodes on few cores.
 fn start(settings: &Settings) -> Result<(), String> {
     process::exit_on_panic();
-    logging::start(settings, &process::Environment::read())?;
+    let environment = process::Environment::read();
+    logging::start(settings, &environment)?;
+    let exporters = telemetry::Exporters::new(settings, &environment)?;
     if settings.faults.refuse_to_start {
         return Err("fault refuse_to_start: not starting".to_owned());
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|error| error.to_string())?.block_on(run(settings))
+    let ran = runtime.map_err(|error| error.to_string())?.block_on(run(settings, &exporters));
+    exporters.close();
+    ran
 }
 
-async fn run(settings: &Settings) -> Result<(), String> {
+async fn run(settings: &Settings, exporters: &telemetry::Exporters) -> Result<(), String> {
     let mut signals = process::Signals::new().map_err(|error| error.to_string())?;
     let http_fault = faults::Http::new(settings);
     let http = match http_fault.is_closed() {
@@ -127,7 +137,8 @@ async fn run(settings: &Settings) -> Result<(), String> {
         false => Some(http::Listeners::bind(settings).await?),
     };
     let (later, come) = unbounded_channel();
-    let state = state::Shared::load(settings, later.clone())?;
+    let state = state::Shared::load(settings, later.clone(), exporters.spans())?;
+    exporters.tell_metrics(&state);
     let mut network = network::Network::new(settings, state.clone(), later)?;
     network.listen().await.map_err(|error| format!("listen: {}: {error}", settings.listen))?;
     let (submitted, to_publish) = unbounded_channel();

@@ -19,18 +19,22 @@ pub(super) struct Counters {
     pub(super) equivocations: u64,
     pub(super) transactions_submitted: u64,
     pub(super) transactions_refused: u64,
+    pub(super) transactions_included: u64,
+    pub(super) blobs_included: u64,
+    pub(super) blobs_dispersed: u64,
 }
 
 /// A metric: its name, its type, what it says, and where that is from.
-type Metric = (&'static str, &'static str, &'static str, fn(&state::State) -> u64);
+pub(super) type Metric = (&'static str, &'static str, &'static str, fn(&state::State) -> u64);
 
-const METRICS: [Metric; 14] = [
+pub(super) const METRICS: [Metric; 18] = [
     ("devnode_height", "gauge", "height of the tip", |state| state.chain.height()),
     ("devnode_slot", "gauge", "slot of the tip", |state| state.chain.slot()),
     ("devnode_lib_height", "gauge", "height of the last irreversible block", |state| state.lib.0),
     ("devnode_mempool_transactions", "gauge", "pending transactions", |state| state.mempool.len() as u64),
     ("devnode_peers", "gauge", "connected peers", |state| state.network.n_peers as u64),
     ("devnode_connections", "gauge", "open connections", |state| state.network.n_connections.into()),
+    ("devnode_orphans", "gauge", "blocks that wait for their parent", |state| state.orphans() as u64),
     ("devnode_blocks_made_total", "counter", "blocks of this node", |state| state.counters.blocks_made),
     ("devnode_blocks_applied_total", "counter", "blocks of others", |state| state.counters.blocks_applied),
     ("devnode_blocks_fetched_total", "counter", "those of them that were asked for", |state| {
@@ -53,6 +57,16 @@ const METRICS: [Metric; 14] = [
     }),
     ("devnode_transactions_refused_total", "counter", "transactions refused, from HTTP and peers", |state| {
         state.counters.transactions_refused
+    }),
+    (
+        "devnode_transactions_included_total",
+        "counter",
+        "transactions in blocks that the chain took in, anew in each",
+        |state| state.counters.transactions_included,
+    ),
+    ("devnode_blobs_included_total", "counter", "blobs in these", |state| state.counters.blobs_included),
+    ("devnode_blobs_dispersed_total", "counter", "blobs that this executor spread", |state| {
+        state.counters.blobs_dispersed
     }),
 ];
 

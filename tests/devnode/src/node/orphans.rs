@@ -37,6 +37,10 @@ impl Orphans {
         }
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.parents.len()
+    }
+
     /// Takes the blocks that waited for this parent.
     pub(super) fn take(&mut self, parent: &HeaderId) -> Vec<Orphan> {
         let children = self.children.remove(parent).unwrap_or_default();

@@ -10,16 +10,26 @@ pub(super) struct Environment {
     pub(super) log_level: Option<String>,
     pub(super) log_filter: Option<String>,
     pub(super) log_dir: Option<String>,
+    /// Where spans go.
+    pub(super) traces: Option<(&'static str, String)>,
+    /// Where metrics go, with the name of the variable that says so, as for spans.
+    pub(super) metrics: Option<(&'static str, String)>,
+    /// The span under which this node's are, as W3C's `traceparent` has it.
+    pub(super) traceparent: Option<String>,
 }
 
 impl Environment {
     #[expect(clippy::disallowed_methods, reason = "the node's settings from the environment, read once")]
     pub(super) fn read() -> Self {
         let get = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let named = |name| Some((name, get(name)?));
         Self {
             log_level: get("NOMOS_LOG_LEVEL"),
             log_filter: get("NOMOS_LOG_FILTER"),
             log_dir: get("NOMOS_LOG_DIR"),
+            traces: named("NOMOS_OTLP_ENDPOINT"),
+            metrics: named("NOMOS_OTLP_METRICS_ENDPOINT").or_else(|| named("NOMOS_METRICS_OTLP_INGEST_URL")),
+            traceparent: get("TRACEPARENT"),
         }
     }
 }

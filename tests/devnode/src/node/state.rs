@@ -20,6 +20,7 @@ use super::orphans::Orphans;
 use super::protocol::Address;
 use super::storage::{Storage, Stored};
 use super::streams::Streams;
+use super::telemetry::Spans;
 use crate::chain::{Added, Applied, Chain, Invalid, Refused};
 use crate::config::Settings;
 use crate::keys::SecretKey;
@@ -76,6 +77,7 @@ pub(super) struct State {
     pub(super) data: Data,
     /// Where peers were in earlier runs.
     pub(super) learnt: Vec<Address>,
+    pub(super) spans: Spans,
     started: Instant,
     leader_keys: Vec<SecretKey>,
     faults: Faults,
@@ -112,7 +114,11 @@ pub(super) struct Released {
 
 impl Shared {
     /// The state that the storage of a node leads to.
-    pub(super) fn load(settings: &Settings, later: UnboundedSender<Later>) -> Result<Self, String> {
+    pub(super) fn load(
+        settings: &Settings,
+        later: UnboundedSender<Later>,
+        spans: Spans,
+    ) -> Result<Self, String> {
         let mut chain = Chain::new(settings);
         let (storage, mut stored) = match &settings.storage {
             None => (Storage::none(later.clone()), Stored::default()),
@@ -139,6 +145,7 @@ impl Shared {
             counters: Counters::default(),
             data,
             learnt: stored.learnt,
+            spans,
             started: Instant::now(),
             leader_keys: settings.leader_keys.clone(),
             faults: Faults::new(settings.faults.clone()),
@@ -226,6 +233,11 @@ impl State {
     /// Stores where peers are.
     pub(super) fn remember(&mut self, learnt: Vec<Address>) {
         learnt.into_iter().for_each(|address| self.storage.remember(address));
+    }
+
+    /// How many blocks wait for their parent.
+    pub(super) fn orphans(&self) -> usize {
+        self.orphans.len()
     }
 
     /// Waits until all is stored.
@@ -354,6 +366,7 @@ impl State {
                 "equivocation: a leader made two blocks in one slot"
             );
         }
+        self.spans.block(how, block, applied);
         self.streams.applied(block);
         self.data.sample_block(block);
         self.followed(applied)
@@ -373,7 +386,12 @@ impl State {
             return Verdicts::new();
         }
         self.data.reached(self.chain.height());
-        applied.adopted.iter().for_each(|block| self.data.included(block));
+        for block in &applied.adopted {
+            self.data.included(block);
+            self.counters.transactions_included += block.transactions.len() as u64;
+            let blobs = block.transactions.iter().map(|transaction| transaction.blobs().count());
+            self.counters.blobs_included += blobs.sum::<usize>() as u64;
+        }
         applied.finalized.iter().for_each(|(height, _)| self.data.finalized(*height));
         self.faults.reached(self.chain.height());
         let passed = self.mempool.rebase(self.chain.ledger(), applied);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use libp2p::gossipsub::MessageAcceptance;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -63,7 +63,7 @@ impl Data {
         if dispersal.signer != publisher().public() {
             return Err(format!("executors publish in the name of {}", publisher().public()));
         }
-        let data = dispersal.data.clone();
+        let (began, data) = (SystemTime::now(), dispersal.data.clone());
         // It takes a while where there is much of it.
         let coding = tokio::task::spawn_blocking(move || encode(&data, code));
         let encoded = coding.await.expect("a panic anywhere ends the process")?;
@@ -82,6 +82,9 @@ impl Data {
             judged(state, |state| state.mempool.judge(&publication)).await?;
             self.spread(encoded, code.data_shares.into()).await?;
             publish(state, submitted, &publication).await?;
+            let mut state = state.lock();
+            state.counters.blobs_dispersed += 1;
+            state.spans.dispersed(&blob, began, dispersal.data.len());
         }
         Ok(blob)
     }

@@ -19,6 +19,7 @@ use crate::chain::tests::{LATEST, leader, settings};
 use crate::config::{Peer, Settings};
 use crate::keys::SecretKey;
 use crate::node::protocol::Question;
+use crate::node::telemetry::Spans;
 use crate::wallet::{account_key, transfer};
 use crate::wire::{Output, TransactionId};
 
@@ -92,7 +93,7 @@ impl Between {
             ..settings()
         };
         let (told, come) = unbounded_channel();
-        let state = Shared::load(&settings, told.clone()).unwrap();
+        let state = Shared::load(&settings, told.clone(), Spans::default()).unwrap();
         let mut node = Network::new(&settings, state, told).unwrap();
         node.listen().await.unwrap();
         let (_submitted, to_publish) = unbounded_channel();

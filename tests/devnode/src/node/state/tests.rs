@@ -9,7 +9,7 @@ use crate::chain::tests::{LATEST, leader, settings};
 fn node() -> (Shared, UnboundedReceiver<Later>, Chain) {
     let settings = Settings { leader_keys: vec![leader(0)], ..settings() };
     let (told, stored) = unbounded_channel();
-    (Shared::load(&settings, told).unwrap(), stored, Chain::new(&settings))
+    (Shared::load(&settings, told, Spans::default()).unwrap(), stored, Chain::new(&settings))
 }
 
 /// The block of the other leader in a slot, on its own chain.
@@ -64,7 +64,7 @@ fn no_slot_is_taken_twice_and_the_order_of_blocks_is_kept_over_a_restart() {
     let mut other = Chain::new(&settings);
     let tip = {
         let (told, _stored) = unbounded_channel();
-        let node = Shared::load(&settings, told).unwrap();
+        let node = Shared::load(&settings, told, Spans::default()).unwrap();
         let mut node = node.lock();
         node.go_online();
         node.begin_slot(5);
@@ -75,7 +75,7 @@ fn no_slot_is_taken_twice_and_the_order_of_blocks_is_kept_over_a_restart() {
         node.chain.tip()
     };
     let (told, _stored) = unbounded_channel();
-    let node = Shared::load(&settings, told).unwrap();
+    let node = Shared::load(&settings, told, Spans::default()).unwrap();
     let mut node = node.lock();
     assert_eq!((node.chain.tip(), node.lib.0, node.taken), (tip, 1, 5));
     node.go_online();
@@ -99,7 +99,7 @@ fn a_stored_branch_that_is_abandoned_by_now_keeps_no_node_from_starting() {
     }
     storage.save(&branch);
     storage.close();
-    let node = Shared::load(&settings, told).unwrap();
+    let node = Shared::load(&settings, told, Spans::default()).unwrap();
     assert_eq!(node.lock().chain.tip(), other.tip());
 }
 

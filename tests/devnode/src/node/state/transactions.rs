@@ -19,12 +19,14 @@ impl State {
         if self.faults.drops(&transaction.id()) {
             return Ok(false);
         }
+        let began = SystemTime::now();
         let added = self.mempool.add(transaction.clone());
         self.counters.transactions_refused += u64::from(matches!(added, Err(Rejection::Invalid(_))));
         added?;
         self.counters.transactions_submitted += 1;
         self.touch_mempool();
         self.data.sample(transaction);
+        self.spans.pooled("submitted", &transaction.id(), began);
         debug!(transaction = %transaction.id(), "transaction submitted");
         Ok(true)
     }
@@ -39,10 +41,12 @@ impl State {
         let verdict = if is_ignored || self.chain.inclusion(&transaction.id()).is_some() {
             MessageAcceptance::Ignore
         } else {
+            let began = SystemTime::now();
             match self.mempool.add(transaction.clone()) {
                 Ok(()) => {
                     self.touch_mempool();
                     self.data.sample(&transaction);
+                    self.spans.pooled("gossiped", &transaction.id(), began);
                     MessageAcceptance::Accept
                 }
                 Err(Rejection::Invalid(refusal)) if refusal.may_pass() => {
