@@ -15,9 +15,10 @@ use tokio::sync::{Mutex, oneshot};
 use tokio::task::JoinSet;
 
 use crate::awaited::Beats;
+use crate::collectors::Here;
 use crate::env::Settings;
 use crate::relay::ways::RELAY;
-use crate::{awaited, planned, thread, watcher};
+use crate::{awaited, collectors, planned, thread, watcher};
 
 mod addresses;
 mod anew;
@@ -144,9 +145,16 @@ impl ComposeDeployer {
     ) -> Result<ComposeCluster, DeployError> {
         image::find_all(docker, plan, settings).await?;
         let subnets = addresses::reserve(docker, project, plan, settings).await?;
+        let is_here = reach::is_here(&subnets);
+        let here = async || {
+            let gateway = render::gateway(subnets.control).into();
+            Ok(if is_here { Here::At(gateway) } else { Here::Named("host.docker.internal") })
+        };
+        let (plan, collectors) = collectors::reachable(plan, settings, here).await?;
+        let plan = &plan;
         let bindings = render::bindings(plan, &subnets, SystemTime::now());
         let rendered = planned::render(plan, &bindings)?;
-        let publish = self.publish || !reach::is_here(&subnets);
+        let publish = self.publish || !is_here;
         let file = render::compose(plan, &rendered, &subnets, settings, publish);
         let mut files = Files::write(&place.directory, &render::to_text(&file, project.as_str()), &rendered)?;
 
@@ -183,6 +191,7 @@ impl ComposeDeployer {
             _tasks: tasks,
             _reach: reach,
             relay,
+            _collectors: collectors,
         })
     }
 }

@@ -48,12 +48,20 @@ pub const SETTINGS: &[Setting] = &[
         default: "none",
         meaning: "handed to nodes: prove leadership in development mode",
     },
-    Setting { name: HANDED[1], default: "none", meaning: "handed to nodes: where they send traces" },
-    Setting { name: HANDED[2], default: "none", meaning: "handed to nodes: where they send metrics" },
+    Setting {
+        name: HANDED[1],
+        default: "none",
+        meaning: "handed to nodes: where they send traces, by OTLP over HTTP; a loopback address is this machine's, also for containers and pods",
+    },
+    Setting {
+        name: HANDED[2],
+        default: "none",
+        meaning: "handed to nodes: where they send metrics, likewise",
+    },
     Setting {
         name: HANDED[3],
         default: "none",
-        meaning: "handed to nodes: where metrics are taken in over OTLP",
+        meaning: "handed to nodes: where metrics are taken in over OTLP, likewise; the in-tree node sends them there where it has no `NOMOS_OTLP_METRICS_ENDPOINT`",
     },
     Setting {
         name: HOST_PATHS[0],
@@ -124,6 +132,9 @@ const HANDED: [&str; 4] = [
     "NOMOS_OTLP_METRICS_ENDPOINT",
     "NOMOS_METRICS_OTLP_INGEST_URL",
 ];
+/// Those of them that are URLs of collectors.
+#[cfg(any(feature = "compose", feature = "k8s"))]
+pub(crate) const COLLECTORS: &[&str] = HANDED.split_at(1).1;
 /// Places on this machine, which nodes elsewhere do not have.
 const HOST_PATHS: [&str; 2] = ["NOMOS_CIRCUITS", "NOMOS_KZGRS_PARAMS_PATH"];
 pub(crate) const IMAGE: &str = "NOMOS_TESTNET_IMAGE";

@@ -16,7 +16,7 @@ use tokio::sync::{Mutex, OnceCell, oneshot};
 use crate::awaited::Beats;
 use crate::env::Settings;
 use crate::relay::ways;
-use crate::{awaited, planned, thread, watcher};
+use crate::{awaited, collectors, planned, thread, watcher};
 
 mod anew;
 mod chart;
@@ -172,6 +172,9 @@ async fn make_namespace(
     waiting: &mut Waiting,
 ) -> Result<K8sCluster, DeployError> {
     let given_up = || DeployError::new("cluster", "nobody waits for it any more", "wait for it");
+    let (plan, collectors) =
+        collectors::reachable(plan, settings, async || engine::here(client).await).await?;
+    let plan = &plan;
     let bindings = render::bindings(plan, SystemTime::now());
     let rendered = planned::render(plan, &bindings)?;
     let storage = engine::storage(client, settings).await?;
@@ -219,6 +222,7 @@ async fn make_namespace(
         _tasks: tasks,
         _reach: reach,
         relay,
+        _collectors: collectors,
     })
 }
 

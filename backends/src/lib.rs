@@ -51,6 +51,8 @@ pub use logos_scenario_runtime::*;
 
 #[cfg(any(feature = "compose", feature = "k8s"))]
 mod awaited;
+#[cfg(any(feature = "compose", feature = "k8s"))]
+mod collectors;
 #[cfg(feature = "compose")]
 mod compose;
 #[cfg_attr(

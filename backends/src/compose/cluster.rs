@@ -17,6 +17,7 @@ use super::files::Files;
 use super::labels::Project;
 use super::nodes::Nodes;
 use super::reach::Reach;
+use crate::relay::Relay;
 use crate::relay::control::{Order, Remote};
 use crate::{awaited, logs, thread};
 
@@ -37,6 +38,8 @@ pub struct ComposeCluster {
     pub(super) _reach: Reach,
     /// What carries what nodes send each other; none where they do so by themselves.
     pub(super) relay: Option<Remote>,
+    /// What carries what nodes send to collectors on this machine.
+    pub(super) _collectors: Option<Relay>,
 }
 
 impl Cluster for ComposeCluster {

@@ -1,6 +1,7 @@
 //! What is asked of the API server: objects are made, found and removed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use futures::future::try_join_all;
@@ -19,6 +20,7 @@ use serde_json::{Value, json};
 use super::follow;
 use super::labels::{self, Names};
 use super::render::{Objects, Storage};
+use crate::collectors::Here;
 use crate::env::{STORAGE_CLASS, Settings};
 
 /// How long Kubernetes may take to remove what it was told to remove.
@@ -98,6 +100,18 @@ pub(super) async fn storage(client: &Client, settings: &Settings) -> Result<Stor
         ));
     }
     Ok(Storage::Folders(usable))
+}
+
+/// How pods reach this machine: by the address of one of the cluster's machines, if that is this one. An address is this
+/// machine's if something can listen there.
+pub(super) async fn here(client: &Client) -> Result<Here, DeployError> {
+    let machines = Api::<Node>::all(client.clone()).list(&ListParams::default()).await;
+    let machines = machines.map_err(|error| refused("the cluster's machines", "cannot be listed", &error))?;
+    let addresses = machines.into_iter().filter_map(|machine| machine.status?.addresses).flatten();
+    let inner = addresses.filter(|address| address.type_ == "InternalIP");
+    let mut here = inner.filter_map(|address| address.address.parse::<IpAddr>().ok());
+    let is_ours = |address: &IpAddr| std::net::TcpListener::bind((*address, 0)).is_ok();
+    Ok(here.find(is_ours).map_or(Here::Nowhere, Here::At))
 }
 
 fn hostname(machine: &Node) -> Option<String> {
