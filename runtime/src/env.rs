@@ -84,6 +84,16 @@ pub const SETTINGS: &[Setting] = &[
         default: "none",
         meaning: "base URL of the Prometheus that has the nodes' metrics",
     },
+    Setting {
+        name: "NOMOS_GRAFANA_URL",
+        default: "none",
+        meaning: "base URL of the Grafana that shows them; reports have links to it",
+    },
+    Setting {
+        name: "OTEL_EXPORTER_OTLP_ENDPOINT",
+        default: "none",
+        meaning: "where the framework's own spans and metrics go, by OTLP over HTTP: `http://127.0.0.1:4318`",
+    },
     Setting { name: "SLOW_TEST_ENV", default: "off", meaning: "doubles every timeout" },
     Setting {
         name: "TESTNET_PRINT_ENDPOINTS",
@@ -111,6 +121,9 @@ pub struct Settings {
     pub(crate) slow: bool,
     pub(crate) print_endpoints: bool,
     pub(crate) metrics_query_url: Option<Url>,
+    pub(crate) grafana_url: Option<Url>,
+    /// Where what the framework tells of itself goes.
+    pub(crate) otlp: Option<Url>,
     pub(crate) tags: Tags,
     pub(crate) log: String,
     pub(crate) libtest: Libtest,
@@ -262,13 +275,13 @@ impl Settings {
                 Err(error) => bad("SCENARIO_LINGER", &value, &format!("a time ({error})"), "try 10m"),
             }
         }
-        let mut metrics_query_url = None;
-        if let Some(value) = get("NOMOS_METRICS_QUERY_URL") {
-            match http_url(&value) {
-                Ok(url) => metrics_query_url = Some(url),
-                Err(expected) => bad("NOMOS_METRICS_QUERY_URL", &value, &expected, METRICS_URL),
-            }
-        }
+        let mut url = |name: &str, next: &str| {
+            let value = get(name)?;
+            http_url(&value).map_err(|expected| bad(name, &value, &expected, next)).ok()
+        };
+        let metrics_query_url = url("NOMOS_METRICS_QUERY_URL", METRICS_URL);
+        let grafana_url = url("NOMOS_GRAFANA_URL", GRAFANA_URL);
+        let otlp = url("OTEL_EXPORTER_OTLP_ENDPOINT", OTLP_URL);
         let mut keep = Keep::None;
         if let Some(value) = get("SCENARIO_KEEP") {
             match value.as_str() {
@@ -346,6 +359,8 @@ impl Settings {
             slow,
             print_endpoints,
             metrics_query_url,
+            grafana_url,
+            otlp,
             tags,
             log,
             libtest,
@@ -387,6 +402,10 @@ pub fn is_required(backend: &str) -> bool {
 
 /// What to try where a URL of metrics is none.
 pub(crate) const METRICS_URL: &str = "try http://127.0.0.1:9090";
+/// What to try where a URL of dashboards is none.
+pub(crate) const GRAFANA_URL: &str = "try http://127.0.0.1:3000";
+/// What to try where a URL of a collector is none.
+pub(crate) const OTLP_URL: &str = "try http://127.0.0.1:4318";
 
 /// The base URL of something that answers HTTP.
 ///

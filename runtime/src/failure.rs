@@ -228,6 +228,8 @@ impl fmt::Display for Problem {
     }
 }
 
+impl std::error::Error for Problem {}
+
 impl From<Problem> for Failure {
     fn from(problem: Problem) -> Self {
         Self::new(FailureClass::Test, problem.place).seen(problem.what).try_next(problem.try_next)

@@ -21,6 +21,7 @@ use crate::plan::{ClusterKey, Plan};
 use crate::process::{Invocation, Process};
 use crate::run;
 use crate::scenario::Scenario;
+use crate::telemetry::identity;
 
 pub(crate) mod budget;
 mod counts;
@@ -170,7 +171,7 @@ impl Pool {
         }
     }
 
-    /// Waits for a cluster of the scenario; `waits` hears what for.
+    /// Waits for a cluster of the scenario for a case, and a run of it by its id; `waits` hears what for.
     ///
     /// # Errors
     ///
@@ -179,14 +180,20 @@ impl Pool {
         &self,
         backend: &Backend,
         scenario: &Scenario,
-        case: &str,
+        (case, run): (&str, &str),
         sharing: Sharing,
         waits: impl Fn(String),
     ) -> Result<Leased, Failure> {
         let key = self.key(backend, scenario).await.map_err(Failure::from)?;
         for keepers_lost in 0..=KEEPERS {
             let link = self.connect(backend).await?;
-            let order = || order(backend, scenario, key.clone());
+            let order = || {
+                let mut order = order(backend, scenario, key.clone());
+                if sharing == Sharing::Fresh {
+                    identity::belongs_to(&mut order.plan, case, run);
+                }
+                order
+            };
             match Lease::ask(link, wish(scenario, &key, case, sharing), key.clone(), order, &waits).await {
                 Ok(mut lease) => {
                     let made = &mut lease.granted.grant.made;

@@ -22,7 +22,7 @@ pub use journal::{Drive, PhaseTime, Record, SCHEMA, Verdict};
 pub(crate) use log::logged_at;
 pub use neighbours::Neighbours;
 pub use percentiles::Percentiles;
-pub(crate) use saved::{Saved, SavedBlock, SavedEvent, Submission, What};
+pub(crate) use saved::{Saved, SavedBlock, SavedEvent, Submission, What, read_events};
 
 /// A step of a run, each timed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

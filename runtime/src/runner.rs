@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -165,7 +166,12 @@ impl Runner {
         let mut workloads = Tasks::default();
         for workload in &scenario.workloads {
             let (workload, cx) = (workload.clone(), cx.clone());
-            workloads.spawn(workload.name().to_owned(), async move { workload.run(&cx).await });
+            workloads.spawn(workload.name().to_owned(), async move {
+                let began = cx.second_of(Instant::now());
+                let done = workload.run(&cx).await;
+                cx.record("workload", &json!({ "name": workload.name(), "began": began }));
+                done
+            });
         }
         let base = self.feed.best_height();
         let seed = scenario.seed;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use reqwest::Url;
 
 use crate::deployer::Capabilities;
-use crate::env::{self, METRICS_URL, http_url};
+use crate::env::{self, GRAFANA_URL, METRICS_URL, http_url};
 pub(crate) use crate::expectation::bound::FALSE_FAILURES;
 use crate::expectation::bound::Growth;
 use crate::expectation::{AnyExpectation, ConsensusLiveness, Expectation, NoCrash};
@@ -16,6 +16,9 @@ use crate::node::NodeProgram;
 use crate::plan::{ClusterKey, Plan};
 use crate::topology::{Consensus, Topology, TopologyBuilder};
 use crate::workload::{AnyWorkload, Blobs, Chaos, Transactions, Workload};
+
+/// What to try where a URL for metrics is none.
+const INGEST_URL: &str = "try http://127.0.0.1:9090/api/v1/otlp/v1/metrics";
 
 /// For how long a chain is watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +91,7 @@ pub struct Scenario {
     pub(crate) declared: Capabilities,
     pub(crate) seed: u64,
     pub(crate) metrics_query_url: Option<Url>,
+    pub(crate) grafana_url: Option<Url>,
 }
 
 impl Scenario {
@@ -242,6 +246,8 @@ pub struct ScenarioBuilder {
     declared: Capabilities,
     seed: Option<u64>,
     metrics_query_url: Option<String>,
+    metrics_otlp_ingest_url: Option<String>,
+    grafana_url: Option<String>,
 }
 
 /// What acts and what judges.
@@ -277,6 +283,8 @@ impl ScenarioBuilder {
             declared: Capabilities::default(),
             seed: None,
             metrics_query_url: None,
+            metrics_otlp_ingest_url: None,
+            grafana_url: None,
         }
     }
 
@@ -362,6 +370,21 @@ impl ScenarioBuilder {
         self
     }
 
+    /// Tells all nodes where their metrics are taken in over OTLP, as `NOMOS_METRICS_OTLP_INGEST_URL`, before the setting of
+    /// that name. A loopback address is that of this machine wherever the nodes run.
+    #[must_use]
+    pub fn with_metrics_otlp_ingest_url(mut self, url: impl Into<String>) -> Self {
+        self.metrics_otlp_ingest_url = Some(url.into());
+        self
+    }
+
+    /// Says which Grafana shows the nodes' metrics, by its base URL; by default `NOMOS_GRAFANA_URL` does.
+    #[must_use]
+    pub fn with_grafana_url(mut self, url: impl Into<String>) -> Self {
+        self.grafana_url = Some(url.into());
+        self
+    }
+
     /// The scenario.
     ///
     /// # Errors
@@ -388,9 +411,18 @@ impl ScenarioBuilder {
     }
 
     fn build_with_parts(self, problems: &mut Vec<Problem>) -> Option<Scenario> {
-        let Self { topology, program, wallets, parts, window, until, declared, seed, metrics_query_url } =
-            self;
+        let Self { topology, program, wallets, parts, window, until, declared, seed, .. } = self;
         let settings = env::check().map_err(|bad| problems.extend_from_slice(bad)).ok();
+        let mut url = |name: &str, url: Option<String>, next: &str| {
+            let url = url?;
+            let bad = |expected| {
+                Problem::new(format!("scenario.{name}"), format!("`{url}`, expected {expected}"), next)
+            };
+            http_url(&url).map_err(|expected| problems.push(bad(expected))).ok()
+        };
+        let metrics_query_url = url("metrics_query_url", self.metrics_query_url, METRICS_URL);
+        let ingest_url = url("metrics_otlp_ingest_url", self.metrics_otlp_ingest_url, INGEST_URL);
+        let grafana_url = url("grafana_url", self.grafana_url, GRAFANA_URL);
         let topology = topology.build().map_err(|found| problems.extend(found)).ok();
         let program = program.or_else(|| INSTALLED.get().cloned());
         if program.is_none() {
@@ -401,20 +433,14 @@ impl ScenarioBuilder {
             ));
         }
         problems.extend(wallets.and_then(Wallets::problem));
-        let metrics_query_url = metrics_query_url.and_then(|url| {
-            let bad = |expected| {
-                Problem::new(
-                    "scenario.metrics_query_url",
-                    format!("`{url}`, expected {expected}"),
-                    METRICS_URL,
-                )
-            };
-            http_url(&url).map_err(|expected| problems.push(bad(expected))).ok()
-        });
         let (topology, program) = topology.zip(program)?;
         problems.extend(window.problem(topology.consensus()));
         let needs = parts.workloads.iter().map(AnyWorkload::needs).fold(declared, Capabilities::or);
         let topology = if needs.network_faults { topology.through_relay() } else { topology };
+        let topology = match ingest_url {
+            Some(url) => topology.with_env("NOMOS_METRICS_OTLP_INGEST_URL", url.as_str()),
+            None => topology,
+        };
         let mut scenario = Scenario {
             accounts: vec![DEFAULT_FUNDS; DEFAULT_ACCOUNTS],
             wallets: wallets.map(|wallets| wallets.users),
@@ -425,6 +451,7 @@ impl ScenarioBuilder {
             declared,
             seed: settings.and_then(|it| it.seed).or(seed).unwrap_or_else(rand::random),
             metrics_query_url: metrics_query_url.or_else(|| settings?.metrics_query_url.clone()),
+            grafana_url: grafana_url.or_else(|| settings?.grafana_url.clone()),
             topology,
             program,
         };

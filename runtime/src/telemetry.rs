@@ -2,13 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use reqwest::{Client, Url};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use crate::env::{METRICS_URL, http_url};
+use crate::failure::Problem;
 use crate::replay::Recording;
+
+pub(crate) mod export;
+pub(crate) mod grafana;
+pub(crate) mod identity;
 
 /// Where measurements are.
 #[derive(Clone, Debug, Default)]
@@ -51,6 +57,15 @@ pub struct Sample {
     pub labels: BTreeMap<String, String>,
     /// The value.
     pub value: f64,
+}
+
+/// The values of one series over a time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Range {
+    /// Its labels, `__name__` among them; none of a scalar.
+    pub labels: BTreeMap<String, String>,
+    /// Each moment at which there is a value, in their order.
+    pub values: Vec<(SystemTime, f64)>,
 }
 
 /// Why a query has no answer.
@@ -99,6 +114,7 @@ enum Answer {
 enum Data {
     Vector(Vec<Series>),
     Scalar((f64, String)),
+    Matrix(Vec<Values>),
     #[serde(untagged)]
     Other(IgnoredAny),
 }
@@ -109,12 +125,29 @@ struct Series {
     value: (f64, String),
 }
 
+#[derive(Deserialize)]
+struct Values {
+    metric: BTreeMap<String, String>,
+    values: Vec<(f64, String)>,
+}
+
 /// How long an answer may take.
 const WITHIN: Duration = Duration::from_secs(10);
 /// How much of a strange answer a message shows.
 const SHOWN: usize = 200;
 
 impl Prometheus {
+    /// The one at a base URL, such as `http://127.0.0.1:9090`.
+    ///
+    /// # Errors
+    ///
+    /// It is no URL of something that answers HTTP.
+    pub fn new(base_url: &str) -> Result<Self, Problem> {
+        let bad =
+            |expected| Problem::new("base_url", format!("`{base_url}`, expected {expected}"), METRICS_URL);
+        http_url(base_url).map(Self::at).map_err(bad)
+    }
+
     fn at(mut base_url: Url) -> Self {
         if !base_url.path().ends_with('/') {
             base_url.set_path(&format!("{}/", base_url.path()));
@@ -135,40 +168,108 @@ impl Prometheus {
     /// Nobody answers within 10 s, what answers is no Prometheus, or it refuses the query, such as one whose value is
     /// neither a scalar nor an instant vector.
     pub async fn instant(&self, query: &str) -> Result<Vec<Sample>, QueryError> {
-        let mut url = self.base_url.join("api/v1/query").expect("a base URL can be extended");
-        let place = url.to_string();
-        if let Some(recording) = &self.recording {
-            recording.lacks(format!("the metrics of `{query}` are in no file"));
-            return Err(QueryError::Refused {
-                url: place,
-                query: query.to_owned(),
-                said: "the run is over".to_owned(),
-            });
-        }
-        url.query_pairs_mut().append_pair("query", query);
-        let unreachable = |source| QueryError::Unreachable { url: place.clone(), source };
-        let reply = self.http.get(url).timeout(WITHIN).send().await.map_err(unreachable)?;
-        let status = reply.status().as_u16();
-        let body = reply.text().await.map_err(unreachable)?;
-        let refused = |said| QueryError::Refused { url: place.clone(), query: query.to_owned(), said };
-        let number = |text: &str| text.parse().map_err(|_| refused(format!("`{text}` is no number")));
-        match serde_json::from_str(&body) {
-            Ok(Answer::Success { data: Data::Vector(series) }) => {
+        let asked = Asked { url: self.path("api/v1/query"), query };
+        match self.ask(&asked, &[]).await? {
+            Data::Vector(series) => {
                 let sample = |Series { metric: labels, value: (_, value) }| {
-                    Ok(Sample { labels, value: number(&value)? })
+                    Ok(Sample { labels, value: asked.number(&value)? })
                 };
                 series.into_iter().map(sample).collect()
             }
-            Ok(Answer::Success { data: Data::Scalar((_, value)) }) => {
-                Ok(vec![Sample { labels: BTreeMap::new(), value: number(&value)? }])
+            Data::Scalar((_, value)) => {
+                Ok(vec![Sample { labels: BTreeMap::new(), value: asked.number(&value)? }])
             }
-            Ok(Answer::Success { data: Data::Other(_) }) => {
-                Err(refused("its value is neither a scalar nor an instant vector".to_owned()))
-            }
-            Ok(Answer::Error { error }) => Err(refused(error)),
-            Err(_) => {
-                Err(QueryError::Foreign { url: place, status, said: body.chars().take(SHOWN).collect() })
+            Data::Matrix(_) | Data::Other(_) => {
+                Err(asked.refused("its value is neither a scalar nor an instant vector"))
             }
         }
+    }
+
+    /// Evaluates a PromQL expression at every `step` from one moment to another: the values of each series.
+    ///
+    /// ```no_run
+    /// # async fn look(run: &logos_scenario_runtime::RunContext) -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::{Duration, SystemTime};
+    ///
+    /// let prometheus = run.telemetry().prometheus().ok_or("NOMOS_METRICS_QUERY_URL is not set")?;
+    /// let (now, minute) = (SystemTime::now(), Duration::from_secs(60));
+    /// for node in prometheus.range("devnode_height", now - minute..now, Duration::from_secs(1)).await? {
+    ///     println!("{}: {:?}", node.labels["scenario_node"], node.values.last());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for [`instant`](Self::instant), but for what has a value at a moment. Prometheus refuses more than 11,000
+    /// steps, and those of no length.
+    pub async fn range(
+        &self,
+        query: &str,
+        within: std::ops::Range<SystemTime>,
+        step: Duration,
+    ) -> Result<Vec<Range>, QueryError> {
+        let asked = Asked { url: self.path("api/v1/query_range"), query };
+        let seconds =
+            |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64().to_string();
+        let parameters = [
+            ("start", seconds(within.start)),
+            ("end", seconds(within.end)),
+            ("step", step.as_secs_f64().to_string()),
+        ];
+        let Data::Matrix(series) = self.ask(&asked, &parameters).await? else {
+            return Err(asked.refused("its value has no range"));
+        };
+        let range = |Values { metric: labels, values }| {
+            let value = |(second, value): &(f64, String)| {
+                let time = Duration::try_from_secs_f64(*second).unwrap_or_default();
+                Ok((UNIX_EPOCH + time, asked.number(value)?))
+            };
+            Ok(Range { labels, values: values.iter().map(value).collect::<Result<_, _>>()? })
+        };
+        series.into_iter().map(range).collect()
+    }
+
+    fn path(&self, path: &str) -> Url {
+        self.base_url.join(path).expect("a base URL can be extended")
+    }
+
+    async fn ask(&self, asked: &Asked<'_>, parameters: &[(&str, String)]) -> Result<Data, QueryError> {
+        let mut url = asked.url.clone();
+        if let Some(recording) = &self.recording {
+            recording.lacks(format!("the metrics of `{}` are in no file", asked.query));
+            return Err(asked.refused("the run is over"));
+        }
+        url.query_pairs_mut().append_pair("query", asked.query).extend_pairs(parameters);
+        let unreachable = |source| QueryError::Unreachable { url: asked.url.to_string(), source };
+        let reply = self.http.get(url).timeout(WITHIN).send().await.map_err(unreachable)?;
+        let status = reply.status().as_u16();
+        let body = reply.text().await.map_err(unreachable)?;
+        match serde_json::from_str(&body) {
+            Ok(Answer::Success { data }) => Ok(data),
+            Ok(Answer::Error { error }) => Err(asked.refused(&error)),
+            Err(_) => Err(QueryError::Foreign {
+                url: asked.url.to_string(),
+                status,
+                said: body.chars().take(SHOWN).collect(),
+            }),
+        }
+    }
+}
+
+/// What was asked, for what is said of it.
+struct Asked<'a> {
+    url: Url,
+    query: &'a str,
+}
+
+impl Asked<'_> {
+    fn refused(&self, said: &str) -> QueryError {
+        QueryError::Refused { url: self.url.to_string(), query: self.query.to_owned(), said: said.to_owned() }
+    }
+
+    fn number(&self, text: &str) -> Result<f64, QueryError> {
+        text.parse().map_err(|_| self.refused(&format!("`{text}` is no number")))
     }
 }

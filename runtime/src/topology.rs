@@ -193,6 +193,14 @@ impl Topology {
         self
     }
 
+    /// The same, with an environment variable for every node that has none of that name.
+    pub(crate) fn with_env(mut self, name: &str, value: &str) -> Self {
+        for node in self.nodes.iter_mut().filter(|node| node.env.iter().all(|(other, _)| other != name)) {
+            node.env.push((name.to_owned(), value.to_owned()));
+        }
+        self
+    }
+
     /// Who sends to whom, in both directions of each connection.
     #[must_use]
     pub fn links(&self) -> Vec<Link> {

@@ -128,8 +128,9 @@ impl Attempt<'_> {
             place.journal().turn_to(if is_deployed(&what) { Phase::Deploy } else { Phase::Queue });
             waiting.hear(what);
         };
+        let run = place.journal().id();
         tokio::select! {
-            leased = self.shared.pool.lease(&self.case.backend, scenario, self.name, sharing, waits) => leased,
+            leased = self.shared.pool.lease(&self.case.backend, scenario, (self.name, &run), sharing, waits) => leased,
             never = waiting.repeat() => match never {},
         }
     }

@@ -43,6 +43,7 @@ pub(super) async fn play(recording: &Recording, feed: &BlockFeed, disturbing: &D
             | What::Fault { .. }
             | What::Disturbance { .. }
             | What::Back { .. }
+            | What::Workload { .. }
             | What::Other => {}
         }
     }

@@ -186,6 +186,9 @@ fn facts(record: &Record) -> Markup {
                     dt { "neighbours" } dd { @for note in &neighbours { (note) br; } }
                 }
             }
+            @if let Some(dashboards) = &record.grafana {
+                p { a href=(dashboards) { "Dashboards of its cluster" } }
+            }
             @if let Some(repeat) = &record.repeat {
                 p { "This repeats it:" }
                 pre .command tabindex="0" { (repeat) }

@@ -20,6 +20,7 @@ use super::{Neighbours, Phase, mask};
 use crate::env;
 use crate::failure::{Failure, FailureClass, RunFailed};
 use crate::feed::FeedStats;
+use crate::telemetry::export;
 use crate::topology::Role;
 use crate::workload::Counters;
 
@@ -43,6 +44,12 @@ pub struct Record {
     pub backend: String,
     /// The [`ClusterKey`](crate::plan::ClusterKey); empty before the deployment.
     pub cluster: String,
+    /// What nodes call the cluster in their metrics and spans; empty before the deployment.
+    #[serde(default)]
+    pub cluster_name: String,
+    /// Where dashboards of the run are, where there is a Grafana.
+    #[serde(default)]
+    pub grafana: Option<String>,
     /// Repeats the plan.
     pub seed: u64,
     /// The nodes' names and roles.
@@ -86,7 +93,7 @@ pub struct Record {
 
 impl Record {
     /// What failed, by name.
-    pub(super) fn subjects(&self) -> String {
+    pub(crate) fn subjects(&self) -> String {
         let subjects: Vec<_> = self.failures.iter().map(|failure| failure.subject.as_str()).collect();
         subjects.join(", ")
     }
@@ -160,6 +167,8 @@ impl Journal {
             started: humantime::format_rfc3339_millis(started).to_string(),
             backend: String::new(),
             cluster: String::new(),
+            cluster_name: String::new(),
+            grafana: None,
             seed: 0,
             nodes: Vec::new(),
             slot_seconds: 0.0,
@@ -215,6 +224,7 @@ impl Journal {
         if phase == Phase::Drive {
             // A run that is killed later has a page, too.
             self.page();
+            export::begun(&self.record());
         }
     }
 
@@ -254,8 +264,12 @@ impl Journal {
         state.record.failures = failures.to_vec();
         state.record.repeat = repeat;
         self.write(&state.record);
+        let record = state.record.clone();
         drop(state);
         self.page();
+        if record.judges.is_none() {
+            export::over(&self.id(), &record, &self.directory);
+        }
     }
 
     /// The run ended with what its drives came to.

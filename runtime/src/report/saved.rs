@@ -91,6 +91,11 @@ pub(crate) enum What {
         planned: PlannedFault,
         node: String,
     },
+    /// A workload ended that began at this second.
+    Workload {
+        name: String,
+        began: f64,
+    },
     /// One of these, by its number from 0, is over for its node.
     Back {
         place: usize,
@@ -175,6 +180,11 @@ pub(crate) fn read_record(directory: &Path) -> Result<Record, SavedError> {
         Err(cause) => Err(SavedError::Unreadable { path, cause }),
         Ok(text) => serde_json::from_slice(&text).map_err(|cause| SavedError::Foreign { path, cause }),
     }
+}
+
+/// Reads a run's `events.jsonl`.
+pub(crate) fn read_events(directory: &Path) -> Vec<SavedEvent> {
+    lines(directory, "events.jsonl", &mut Vec::new())
 }
 
 /// Reads a file of lines, each of them JSON. The last line of a run that was killed may be half a line.

@@ -16,8 +16,9 @@ use crate::failure::{Failure, FailureClass, RunFailed};
 use crate::plan::{ClusterKey, Genesis};
 use crate::pool::{Granted, Lease};
 use crate::report::{Journal, Phase, mask};
-use crate::run::Place;
+use crate::run::{self, BY_HAND, Place};
 use crate::scenario::Scenario;
+use crate::telemetry::{grafana, identity};
 
 impl Runner {
     /// Deploys the cluster of a scenario, and says how to repeat the run and where its files are.
@@ -45,6 +46,8 @@ impl Runner {
         journal.enter(Phase::Deploy);
         identity.map_err(Failure::from)?;
         let placement = place.placement();
+        identity::belongs_to(&mut plan, BY_HAND, &journal.id());
+        identity::introduce(&mut plan, run::invocation(), &placement.directory);
         let began = Instant::now();
         let cluster = deployer.provision(&plan, &placement).await.map_err(Failure::from)?;
         let phases = vec![(Phase::Deploy, began.elapsed())];
@@ -134,8 +137,13 @@ impl Deployed<'_> {
     ) -> Result<Runner, Failure> {
         let Self { key, genesis, backend, cluster, cluster_directory, accounts, lease, is_first, journal } =
             self;
+        let name = identity::cluster(&cluster_directory);
         let logs = cluster.description().nodes.iter().map(|node| node.log.clone()).collect();
-        journal.describe(|record| record.logs = logs);
+        journal.describe(|record| {
+            record.logs = logs;
+            record.grafana = scenario.grafana_url.as_ref().map(|url| grafana::link(url, record, &name));
+            record.cluster_name = name;
+        });
         journal.enter(Phase::Ready);
         let clock = SlotClock::new(cluster.description(), scenario.topology.consensus().slot);
         journal.describe(|record| record.slot_zero = Some(journal.second_of(clock.start())));
@@ -150,6 +158,9 @@ impl Deployed<'_> {
             print!("{}", endpoints(cluster.description(), &scenario.program.http().port));
             if let Some(url) = &scenario.metrics_query_url {
                 println!("TESTNET_ENDPOINTS prometheus={}", mask::text(url.as_str()));
+            }
+            if let Some(url) = journal.record().grafana {
+                println!("TESTNET_ENDPOINTS grafana={}", mask::text(&url));
             }
         }
         let recorder = recorder::record(&journal, &feed, &cluster);

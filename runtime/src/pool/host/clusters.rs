@@ -15,6 +15,7 @@ use crate::pool::ledger::{ClusterId, Event};
 use crate::pool::wire::{Answer, Order, Reply, Request};
 use crate::run::Place;
 use crate::runner::panic_text;
+use crate::telemetry::identity;
 
 /// What a host that ends may take to end its clusters.
 const ENDING: Duration = Duration::from_secs(60);
@@ -145,10 +146,11 @@ async fn made(
     most: usize,
     lacks_room: impl Fn(Option<String>),
 ) -> Result<Made, Failure> {
-    let Order { plan, invocation, health, backend } = order;
+    let Order { mut plan, invocation, health, backend } = order;
     let known = backends.iter().find(|known| known.id() == backend).ok_or_else(|| unknown(&backend))?;
     let budget = Budget::take(plan.nodes.len(), most, lacks_room).await?;
     let place = Place::of_cluster(&plan.key.to_string(), &invocation)?;
+    identity::introduce(&mut plan, &invocation, place.directory());
     let provisioned = known.deployer().provision(&plan, &place.placement()).await;
     let cluster = provisioned.map_err(|error| {
         place.remove_empty();

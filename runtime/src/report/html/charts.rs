@@ -137,6 +137,7 @@ fn timeline(saved: &Saved) -> Option<Chart> {
             | What::Finalized { .. }
             | What::Disturbance { .. }
             | What::Back { .. }
+            | What::Workload { .. }
             | What::Other => {}
         }
     }
