@@ -33,6 +33,8 @@ pub mod scenarios {}
 pub mod settings {}
 #[doc = include_str!("../docs/sharing.md")]
 pub mod sharing {}
+#[doc = include_str!("../docs/telemetry.md")]
+pub mod telemetry {}
 #[doc = include_str!("../docs/troubleshooting.md")]
 pub mod troubleshooting {}
 #[doc = include_str!("../docs/workloads.md")]

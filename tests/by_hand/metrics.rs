@@ -1,78 +1,15 @@
 //! Metrics in a real Prometheus, which the test starts for itself.
 
-use std::fs;
-use std::net::Ipv4Addr;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::Context;
 use logos_scenario::{
     Deployer, FailureClass, LocalDeployer, MetricThreshold, RunFailed, Scenario, ScenarioBuilder,
-    ScenarioBuilderExt, Topology, telemetry, wait,
+    ScenarioBuilderExt, Topology, telemetry,
 };
-use serde_json::json;
-use tempfile::TempDir;
+use logos_scenario_tests::prometheus::Prometheus;
 
-use super::{WITHIN, devnode};
-
-/// A Prometheus that scrapes what its file of targets names. It ends with this.
-struct Prometheus {
-    child: Child,
-    url: String,
-    folder: TempDir,
-}
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        // One that has ended already needs no end.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Prometheus {
-    /// Starts it on a loopback address that only this process has; `None` where it is not installed.
-    async fn start() -> anyhow::Result<Option<Self>> {
-        let folder = tempfile::tempdir()?;
-        let [.., high, low] = std::process::id().to_be_bytes();
-        let address = format!("{}:9090", Ipv4Addr::new(127, 78, high, low.max(2)));
-        let targets = folder.path().join("targets.json");
-        fs::write(&targets, "[]")?;
-        let config = folder.path().join("prometheus.yml");
-        let scrapes = json!([{
-            "job_name": "nodes",
-            "scrape_interval": "500ms",
-            "scrape_timeout": "500ms",
-            "file_sd_configs": [{ "files": [targets], "refresh_interval": "1s" }],
-        }]);
-        fs::write(&config, json!({ "scrape_configs": scrapes }).to_string())?;
-        let log = fs::File::create(folder.path().join("log"))?;
-        #[expect(clippy::disallowed_methods, reason = "the test's own Prometheus")]
-        let spawned = Command::new("prometheus")
-            .arg(format!("--config.file={}", config.display()))
-            .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
-            .arg(format!("--web.listen-address={address}"))
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn();
-        let Ok(child) = spawned else { return Ok(None) };
-        let prometheus = Self { child, url: format!("http://{address}"), folder };
-        let listens = || async { tokio::net::TcpStream::connect(&address).await.map(drop) };
-        wait::until("Prometheus to listen", WITHIN, listens).await.with_context(|| prometheus.log())?;
-        Ok(Some(prometheus))
-    }
-
-    fn scrape(&self, addresses: &[&String]) -> anyhow::Result<()> {
-        let targets = json!([{ "targets": addresses }]).to_string();
-        // A file that is there is whole.
-        fs::write(self.folder.path().join("new"), targets)?;
-        Ok(fs::rename(self.folder.path().join("new"), self.folder.path().join("targets.json"))?)
-    }
-
-    fn log(&self) -> String {
-        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
-    }
-}
+use super::devnode;
 
 fn scenario(url: &str, expectations: impl IntoIterator<Item = MetricThreshold>) -> anyhow::Result<Scenario> {
     let builder = ScenarioBuilder::with_topology(Topology::two_validators().slot(Duration::from_millis(300)))
@@ -94,11 +31,11 @@ async fn thresholds_are_asked_of_a_real_prometheus() -> anyhow::Result<()> {
         MetricThreshold::new("sum(devnode_equivocations_total)").at_most(0.0),
         MetricThreshold::new("scalar(count(up))").at_least(2.0).at_most(2.0),
     ];
-    let scenario = scenario(&prometheus.url, good)?;
+    let scenario = scenario(prometheus.url(), good)?;
     let runner = LocalDeployer::default().deploy(&scenario).await?;
     let driving = runner.start(&scenario).await?;
     let base_url = driving.context().telemetry().prometheus().map(telemetry::Prometheus::base_url);
-    assert_eq!(base_url.map(ToString::to_string), Some(format!("{}/", prometheus.url)));
+    assert_eq!(base_url.map(ToString::to_string), Some(format!("{}/", prometheus.url())));
     let endpoints = driving.context().endpoints().to_vec();
     let addresses: Vec<_> = endpoints.iter().map(|node| &node.addresses["testing_http"]).collect();
     prometheus.scrape(&addresses)?;
@@ -108,19 +45,19 @@ async fn thresholds_are_asked_of_a_real_prometheus() -> anyhow::Result<()> {
     let foreign = format!("http://{}", addresses[0]);
     for (url, expectation, class, texts) in [
         (
-            &*prometheus.url,
+            prometheus.url(),
             MetricThreshold::new("devnode_height").at_least(1e9),
             FailureClass::Product,
             ["`devnode_height` to be at least 1000000000", "2 of 2 series are not", "job=\"nodes\""],
         ),
         (
-            &*prometheus.url,
+            prometheus.url(),
             MetricThreshold::new("no_such_metric").at_most(1.0),
             FailureClass::Test,
             ["it has no series", "what has no value proves nothing", "scrapes the nodes"],
         ),
         (
-            &*prometheus.url,
+            prometheus.url(),
             MetricThreshold::new("sum(").at_most(1.0),
             FailureClass::Test,
             ["capture of MetricThreshold `sum(`", "refuses the query `sum(`", "parse error"],

@@ -1,9 +1,11 @@
 //! The project's own tests: the scenario suite, conformance, and the runner examples, which are binaries of one
 //! function.
 
+pub mod collector;
 pub mod gherkin;
 pub mod inner;
 pub mod nextest;
+pub mod prometheus;
 pub mod trials;
 
 use std::path::PathBuf;
