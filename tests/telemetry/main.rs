@@ -6,7 +6,7 @@ mod dashboards;
 mod inner;
 mod spans;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -208,7 +208,7 @@ async fn metrics_go_where_the_scenario_says() -> Outcome {
     let runner = LocalDeployer::default().deploy(&scenario).await?;
     runner.run(&scenario).await?;
     let heights =
-        || async { collector.received().metrics.get("devnode_height").map(|it| it.len()).ok_or("none") };
+        || async { collector.received().metrics.get("devnode_height").map(BTreeMap::len).ok_or("none") };
     let told = wait::until("the heights of two nodes", WITHIN, || async {
         match heights().await {
             Ok(2) => Ok(()),

@@ -328,8 +328,8 @@ impl Maker<'_> {
             "containers": [self.container(node)],
             "volumes": [
                 { "name": "data", "persistentVolumeClaim": { "claimName": node.name } },
-                { "name": "tmp", "emptyDir": { "medium": "Memory" } },
                 { "name": "files", "secret": { "secretName": secret, "defaultMode": 0o444 } },
+                { "name": "tmp", "emptyDir": { "medium": "Memory" } },
             ],
         })
     }

@@ -224,7 +224,7 @@ async fn peers_are_looked_up_once_until_there_is_an_answer() {
     let at = |index: u8| Peer { address: format!("relay:{index}"), public_key: leader(index).public() };
     let settings = Settings { peers: [10, 11, 12].map(at).to_vec(), ..settings() };
     let (told, mut come) = unbounded_channel();
-    let state = Shared::load(&settings, told.clone()).unwrap();
+    let state = Shared::load(&settings, told.clone(), Spans::default()).unwrap();
     let mut node = Network::new(&settings, state, told).unwrap();
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);
