@@ -1,6 +1,7 @@
 //! What a page says of a run, whatever the run's files say.
 
 use super::*;
+use crate::deployer::Placement;
 use crate::failure::{Failure, FailureClass};
 use crate::report::{Journal, Phase};
 use crate::topology::Role;
@@ -140,4 +141,22 @@ fn a_long_run_has_a_page_that_a_browser_bears() {
     assert!(page.len() < 10 << 20, "{} bytes", page.len());
     assert!(page.contains("Of every 3 changes of a tip one is drawn."));
     assert!(page.contains("bytes of the log of validator-4 are left out here, see "));
+}
+
+#[test]
+fn what_was_swept_is_on_the_page_of_the_invocation() {
+    let invocation = tempfile::tempdir().unwrap();
+    let [case, cluster] = ["local.case/1", "cluster-1/1"].map(|folder| invocation.path().join(folder));
+    for folder in [&case, &cluster] {
+        fs::create_dir_all(folder).unwrap();
+    }
+    run(&case, "", |_| {});
+    let page = || {
+        crate::report::index::write(invocation.path()).unwrap();
+        fs::read_to_string(invocation.path().join("index.html")).unwrap()
+    };
+    assert!(!page().contains("container &lt;left&gt;"));
+    let placement = Placement { directory: cluster, labels: [].into() };
+    placement.swept(&["container <left>".to_owned()]);
+    assert!(page().contains("container &lt;left&gt;"));
 }
