@@ -22,7 +22,7 @@ answers() { # answers <name> <url>
 up() {
     command -v prometheus >/dev/null || { echo "there is no prometheus: apt-get install prometheus" >&2; exit 1; }
     down; mkdir -p "$here/grafana/provisioning/"{datasources,dashboards}
-    cargo build --quiet -p logos-scenario-tests --bin otlp_collector >&2
+    cargo build --quiet --workspace --bin otlp_collector >&2
     start collector target/debug/otlp_collector 127.0.0.1:4318; answers collector http://127.0.0.1:4318/metrics
     printf '%s\n' 'global: { scrape_interval: 1s }' 'scrape_configs:' \
         '  - { job_name: scenario, static_configs: [{ targets: ["127.0.0.1:4318"] }] }' >"$here/prometheus.yml"
