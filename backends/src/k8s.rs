@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 use kube::Client;
 use logos_scenario_runtime::deployer::{Capabilities, DeployError, Deployer, Placement, Unavailable};
-use logos_scenario_runtime::plan::{Plan, PlannedNode};
+use logos_scenario_runtime::plan::Plan;
 use tokio::sync::{Mutex, OnceCell, oneshot};
 
 use crate::awaited::Beats;
@@ -138,7 +138,7 @@ type Waiting = oneshot::Sender<Result<K8sCluster, DeployError>>;
 /// Makes a cluster; on failure, or if nobody waits for it any more, nothing remains of it.
 async fn make(plan: &Plan, place: &Placement, waiting: &mut Waiting) -> Result<K8sCluster, DeployError> {
     let settings = Settings::get()?;
-    plan.nodes.iter().try_for_each(refuse_binary)?;
+    plan.nodes.iter().try_for_each(|node| planned::refuse_binary(node, "pod"))?;
     if plan.relayed {
         planned::at_most(ways::MAX_NODES, plan, "a cluster of pods with faults")?;
     }
@@ -230,12 +230,3 @@ async fn make_namespace(
 const HEAD: &str = "# Starts the same nodes by hand, once the test's own are gone:\n\
                     #   kubectl apply -f kubernetes.yaml\n\
                     #   kubectl delete -f kubernetes.yaml\n";
-
-fn refuse_binary(node: &PlannedNode) -> Result<(), DeployError> {
-    let Some(binary) = &node.binary else { return Ok(()) };
-    Err(DeployError::new(
-        node.name.clone(),
-        format!("its own program `{}` is a file of this machine, and no pod's", binary.display()),
-        format!("use `with_node(\"{}\", |node| node.image(..))`", node.name),
-    ))
-}

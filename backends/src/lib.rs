@@ -39,14 +39,6 @@
 //! This crate is the front door: it re-exports the runtime, holds the backends behind features, and lists
 //! them once, in [`backends`].
 
-#![cfg_attr(
-    not(any(feature = "local", feature = "compose", feature = "k8s")),
-    allow(
-        dead_code,
-        reason = "the relay's program has no backend, and what backends share has nobody to use it"
-    )
-)]
-
 pub use logos_scenario_runtime::*;
 
 #[cfg(any(feature = "compose", feature = "k8s"))]

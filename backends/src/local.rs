@@ -134,10 +134,6 @@ fn command(
     Ok(render::command(node, program, directory, logs.join(format!("{}.log", node.name)), settings))
 }
 
-fn gone() -> ClusterError {
-    ClusterError { subject: "cluster".to_owned(), what: "is gone".to_owned() }
-}
-
 /// Opens a relay that belongs to no case.
 async fn opened(ways: Vec<Way>) -> Result<(Relay, Vec<SocketAddr>), DeployError> {
     let opened = thread::to_the_end(async move { Relay::open(&ways).await }).await;
@@ -187,8 +183,8 @@ impl Cluster for LocalCluster {
 
     async fn replan(&self, node: PlannedNode) -> Result<(), ClusterError> {
         let running = self.running.lock().await;
-        let Some(Running { files, .. }) = &*running else { return Err(gone()) };
-        let node = self.plan.replanned(&node, &self.bindings)?;
+        let Some(Running { files, .. }) = &*running else { return Err(ClusterError::gone()) };
+        let (_, node) = self.plan.replanned(&node, &self.bindings)?;
         let settings = Settings::get().map_err(DeployError::from)?;
         let directory = &self.bindings.nodes[&node.name].directory;
         let command = command(&node, directory.clone(), &self.logs, &settings)?;
@@ -227,7 +223,7 @@ impl LocalCluster {
     async fn with_relay<T>(&self, act: impl FnOnce(&Relay) -> T) -> Result<T, ClusterError> {
         let running = self.running.lock().await;
         let Some(Running { relay, .. }) = &*running else {
-            return Err(gone());
+            return Err(ClusterError::gone());
         };
         relay.as_ref().map(act).ok_or_else(ClusterError::no_relay)
     }

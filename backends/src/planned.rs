@@ -87,6 +87,17 @@ pub(crate) fn environment(node: &PlannedNode, settings: &Settings) -> BTreeMap<S
     env
 }
 
+/// Fails if a node is to run a program of this machine, which nodes in a container or a pod, by that word, do not have.
+#[cfg(any(feature = "compose", feature = "k8s"))]
+pub(crate) fn refuse_binary(node: &PlannedNode, within: &str) -> Result<(), DeployError> {
+    let Some(binary) = &node.binary else { return Ok(()) };
+    Err(DeployError::new(
+        &node.name,
+        format!("its own program `{}` is a file of this machine, and no {within}'s", binary.display()),
+        format!("use `with_node(\"{}\", |node| node.image(..))`", node.name),
+    ))
+}
+
 /// Where nodes' logs go: beside the rest, or into a folder of this cluster's own in `NOMOS_LOG_DIR`.
 pub(crate) fn log_directory(place: &Placement, settings: &Settings) -> PathBuf {
     let Some(directory) = &settings.log_dir else { return place.directory.clone() };

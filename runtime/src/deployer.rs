@@ -569,6 +569,12 @@ impl ClusterError {
         Self { subject: name.to_owned(), what: format!("there is no such node; there are {names}") }
     }
 
+    /// The cluster was torn down.
+    #[must_use]
+    pub fn gone() -> Self {
+        Self { subject: "cluster".to_owned(), what: "is gone".to_owned() }
+    }
+
     /// The links between nodes are their own.
     #[must_use]
     pub fn no_relay() -> Self {

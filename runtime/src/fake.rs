@@ -348,9 +348,7 @@ impl Cluster for FakeCluster {
     async fn states(&self, newer_than: u64) -> Result<States, ClusterError> {
         let mut states = self.world.states.subscribe();
         let newer = states.wait_for(|states| states.version > newer_than).await;
-        newer
-            .map(|states| states.clone())
-            .map_err(|_| ClusterError { subject: "cluster".to_owned(), what: "is gone".to_owned() })
+        newer.map(|states| states.clone()).map_err(|_| ClusterError::gone())
     }
 
     async fn control(&self, node: &str, action: NodeAction) -> Result<(), ClusterError> {
@@ -359,7 +357,7 @@ impl Cluster for FakeCluster {
 
     async fn replan(&self, node: PlannedNode) -> Result<(), ClusterError> {
         self.world.chain().is_open(&node.name)?;
-        let node = self.plan.replanned(&node, &self.bindings)?;
+        let (_, node) = self.plan.replanned(&node, &self.bindings)?;
         let settings = settings(&node)?;
         let faults = all_faults(&node.name, settings, &self.own_faults);
         self.world.chain().replan(&node.name, faults);

@@ -263,22 +263,29 @@ impl Plan {
         self.nodes.iter().map(|node| bindings.render(node)).collect()
     }
 
-    /// A node of this plan that is [planned anew](crate::deployer::Cluster::replan), with every symbol replaced.
+    /// A node of this plan that is [planned anew](crate::deployer::Cluster::replan), with every symbol replaced, and
+    /// its index.
     ///
     /// # Errors
     ///
     /// There is no such node, its role or ports are others, or the bindings have no value for a symbol.
-    pub fn replanned(&self, node: &PlannedNode, bindings: &Bindings) -> Result<PlannedNode, ClusterError> {
+    pub fn replanned(
+        &self,
+        node: &PlannedNode,
+        bindings: &Bindings,
+    ) -> Result<(usize, PlannedNode), ClusterError> {
         let names = self.nodes.iter().map(|node| node.name.as_str());
-        let planned = self.nodes.iter().find(|planned| planned.name == node.name);
-        let planned = planned.ok_or_else(|| ClusterError::no_such_node(&node.name, names))?;
+        let index = self.nodes.iter().position(|planned| planned.name == node.name);
+        let index = index.ok_or_else(|| ClusterError::no_such_node(&node.name, names))?;
+        let planned = &self.nodes[index];
         let refused = |what: String| ClusterError { subject: node.name.clone(), what };
         if (planned.role, &planned.ports) != (node.role, &node.ports) {
             let what =
                 "cannot be planned anew with another role or other ports: others know it by those it has";
             return Err(refused(what.to_owned()));
         }
-        bindings.render(node).map_err(|error| refused(error.to_string()))
+        let rendered = bindings.render(node).map_err(|error| refused(error.to_string()))?;
+        Ok((index, rendered))
     }
 }
 

@@ -158,7 +158,6 @@ impl Recording {
 
     /// The time of the clock on the wall then.
     fn wall_time(&self) -> SystemTime {
-        let began = humantime::parse_rfc3339_weak(&self.record().started).unwrap_or(SystemTime::UNIX_EPOCH);
-        began + self.began.elapsed()
+        self.record().began() + self.began.elapsed()
     }
 }

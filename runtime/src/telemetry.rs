@@ -211,8 +211,7 @@ impl Prometheus {
         step: Duration,
     ) -> Result<Vec<Range>, QueryError> {
         let asked = Asked { url: self.path("api/v1/query_range"), query };
-        let seconds =
-            |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64().to_string();
+        let seconds = |time: SystemTime| since_epoch(time).as_secs_f64().to_string();
         let parameters = [
             ("start", seconds(within.start)),
             ("end", seconds(within.end)),
@@ -272,4 +271,15 @@ impl Asked<'_> {
     fn number(&self, text: &str) -> Result<f64, QueryError> {
         text.parse().map_err(|_| self.refused(&format!("`{text}` is no number")))
     }
+}
+
+/// A path below a base URL, whether that ends with a slash or not.
+fn below(base: &Url, path: &str) -> Url {
+    let mut url = base.clone();
+    url.set_path(&format!("{}/{path}", base.path().trim_end_matches('/')));
+    url
+}
+
+fn since_epoch(time: SystemTime) -> Duration {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default()
 }

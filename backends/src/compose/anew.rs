@@ -40,7 +40,7 @@ impl Anew {
         project: &Project,
         node: &PlannedNode,
     ) -> Result<(PlannedNode, Service), ClusterError> {
-        let node = self.plan.replanned(node, &self.bindings)?;
+        let (index, node) = self.plan.replanned(node, &self.bindings)?;
         let settings = Settings::get().map_err(DeployError::from)?;
         image::find(docker, &node, &settings).await?;
         let refused = |what: String| ClusterError { subject: node.name.clone(), what };
@@ -54,8 +54,6 @@ impl Anew {
             None => {}
         }
         let mut file = self.file.lock().await;
-        let index = self.plan.nodes.iter().position(|planned| planned.name == node.name);
-        let index = index.expect("only a node of the plan is planned anew");
         render::add(&mut file, index, &node, &self.subnets, &settings, self.publish);
         let text = render::to_text(&file, project.as_str());
         files::write(&self.directory, &text, std::slice::from_ref(&node))?;

@@ -59,7 +59,7 @@ impl Cluster for ComposeCluster {
     async fn replan(&self, node: PlannedNode) -> Result<(), ClusterError> {
         let running = Arc::clone(&self.running).lock_owned().await;
         if !*running {
-            return Err(ClusterError { subject: "cluster".to_owned(), what: "is gone".to_owned() });
+            return Err(ClusterError::gone());
         }
         let (docker, project) = (self.docker.clone(), self.project.clone());
         let (anew, nodes) = (Arc::clone(&self.anew), Arc::clone(&self.nodes));

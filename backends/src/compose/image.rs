@@ -10,6 +10,7 @@ use logos_scenario_runtime::plan::{Plan, PlannedNode};
 
 use super::engine::{is_missing, refused};
 use crate::env::{BUILD, DEFAULT_IMAGE, DEFAULT_RELAY_IMAGE, IMAGE, RELAY_IMAGE, Settings};
+use crate::planned;
 
 /// The name of a node's image.
 pub(super) fn of<'a>(node: &'a PlannedNode, settings: &'a Settings) -> &'a str {
@@ -23,7 +24,7 @@ pub(super) async fn find_all(
     settings: &Settings,
 ) -> Result<BTreeMap<String, String>, DeployError> {
     for node in &plan.nodes {
-        refuse_binary(node)?;
+        planned::refuse_binary(node, "container")?;
     }
     let mut wanted: BTreeMap<_, _> =
         plan.nodes.iter().map(|node| (of(node, settings), (IMAGE, DEFAULT_IMAGE))).collect();
@@ -46,7 +47,7 @@ pub(super) async fn find(
     node: &PlannedNode,
     settings: &Settings,
 ) -> Result<(), DeployError> {
-    refuse_binary(node)?;
+    planned::refuse_binary(node, "container")?;
     let name = of(node, settings);
     id(docker, name).await?.map(drop).ok_or_else(|| not_there(&[(name, (IMAGE, DEFAULT_IMAGE))]))
 }
@@ -74,13 +75,4 @@ fn not_there(missing: &[(&str, (&str, &str))]) -> DeployError {
     builds.dedup();
     let what = if missing.len() == 1 { "the engine does not have it" } else { "the engine has none of them" };
     DeployError::new(names.join(", "), what, builds.join("; "))
-}
-
-fn refuse_binary(node: &PlannedNode) -> Result<(), DeployError> {
-    let Some(binary) = &node.binary else { return Ok(()) };
-    Err(DeployError::new(
-        &node.name,
-        format!("its own program `{}` is a file of this machine, and no container's", binary.display()),
-        format!("use `with_node(\"{}\", |node| node.image(..))`", node.name),
-    ))
 }

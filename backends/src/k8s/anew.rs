@@ -7,11 +7,12 @@ use logos_scenario_runtime::deployer::{ClusterError, DeployError};
 use logos_scenario_runtime::plan::{Bindings, Plan, PlannedNode};
 use serde_json::Value;
 
+use super::HEAD;
 use super::files::Files;
 use super::labels::Names;
 use super::render::{self, Look, Objects, Storage};
-use super::{HEAD, refuse_binary};
 use crate::env::Settings;
+use crate::planned;
 
 /// What a cluster is made of.
 pub(super) struct Anew {
@@ -29,11 +30,9 @@ pub(super) struct Anew {
 impl Anew {
     /// The node's files and its set as they are next.
     pub(super) fn replanned(&mut self, node: &PlannedNode) -> Result<(Value, Value), ClusterError> {
-        let node = self.plan.replanned(node, &self.bindings)?;
-        refuse_binary(&node)?;
+        let (index, node) = self.plan.replanned(node, &self.bindings)?;
+        planned::refuse_binary(&node, "pod")?;
         let settings = Settings::get().map_err(DeployError::from)?;
-        let index = self.plan.nodes.iter().position(|planned| planned.name == node.name);
-        let index = index.expect("only a node of the plan is planned anew");
         self.replanned += 1;
         let (names, storage, look) = (&self.names, &self.storage, Look::new(&settings));
         let at = (index, self.replanned);

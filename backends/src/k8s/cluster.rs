@@ -65,7 +65,7 @@ impl Cluster for K8sCluster {
     async fn replan(&self, node: PlannedNode) -> Result<(), ClusterError> {
         let running = self.running.lock().await;
         if !*running {
-            return Err(ClusterError { subject: "cluster".to_owned(), what: "is gone".to_owned() });
+            return Err(ClusterError::gone());
         }
         let objects = self.anew.lock().await.replanned(&node)?;
         self.nodes.replan(&node.name, objects)

@@ -92,6 +92,11 @@ pub struct Record {
 }
 
 impl Record {
+    /// When the run began, on the clock on the wall.
+    pub(crate) fn began(&self) -> SystemTime {
+        humantime::parse_rfc3339_weak(&self.started).unwrap_or(SystemTime::UNIX_EPOCH)
+    }
+
     /// What failed, by name.
     pub(crate) fn subjects(&self) -> String {
         let subjects: Vec<_> = self.failures.iter().map(|failure| failure.subject.as_str()).collect();

@@ -61,7 +61,7 @@ impl Level {
 
 /// Reads the logs that a record names; what is not there goes to `missing`.
 pub(crate) fn merge(record: &Record, missing: &mut Vec<String>) -> MergedLog {
-    let began = humantime::parse_rfc3339_weak(&record.started).unwrap_or(SystemTime::UNIX_EPOCH);
+    let began = record.began();
     let room = ROOM / record.logs.len().max(1) as u64;
     let mut all: Vec<VecDeque<Line>> = Vec::new();
     for (node, place) in record.logs.iter().enumerate() {

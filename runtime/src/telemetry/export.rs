@@ -8,12 +8,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use reqwest::{Client, Url};
 use serde_json::{Value, json};
 
 use super::identity::Trace;
+use super::{below, since_epoch};
 use crate::deployer::{NodeAction, NodeState, NodeStatus};
 use crate::env;
 use crate::report::{Phase, Record, SavedEvent, Verdict, What, mask, read_events};
@@ -73,9 +74,7 @@ fn sending(collector: &Url, mut data: Vec<(&'static str, Value)>) -> mpsc::Recei
 async fn send(collector: &Url, data: Vec<(&'static str, Value)>) -> Result<(), String> {
     let client = Client::new();
     for (path, data) in data {
-        let mut url = collector.clone();
-        url.set_path(&format!("{}/{path}", collector.path().trim_end_matches('/')));
-        let sent = client.post(url).timeout(WITHIN).json(&data).send().await;
+        let sent = client.post(below(collector, path)).timeout(WITHIN).json(&data).send().await;
         sent.and_then(reqwest::Response::error_for_status).map_err(|error| chain(&error))?;
     }
     Ok(())
@@ -197,7 +196,7 @@ fn parts(record: &Record, events: &[SavedEvent]) -> Vec<Part> {
 /// OTLP's request that tells of a run's trace.
 fn trace(run: &str, record: &Record, events: &[SavedEvent]) -> Value {
     let trace = Trace::of(run);
-    let began = began(record);
+    let began = since_epoch(record.began());
     let nanos = |second: f64| (began + Duration::from_secs_f64(second.max(0.0))).as_nanos().to_string();
     let id = |name: &str| if name.is_empty() { trace.root } else { trace.span(name) };
     let span = |(index, part): (usize, &Part)| {
@@ -231,7 +230,7 @@ fn trace(run: &str, record: &Record, events: &[SavedEvent]) -> Value {
 /// and `scenario_phase_seconds` how long each phase took that is over.
 fn metrics(record: &Record) -> Value {
     let verdict = format!("{:?}", record.verdict).to_lowercase();
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos().to_string();
+    let now = since_epoch(SystemTime::now()).as_nanos().to_string();
     let point = |more: (&'static str, String), value: f64| {
         let all: Vec<_> = names(record).into_iter().chain([more]).collect();
         json!({ "attributes": attributes(&all), "timeUnixNano": now, "asDouble": value })
@@ -254,12 +253,6 @@ fn metrics(record: &Record) -> Value {
     ];
     let scope = json!({ "scope": { "name": "logos-scenario" }, "metrics": metrics });
     json!({ "resourceMetrics": [{ "resource": { "attributes": resource() }, "scopeMetrics": [scope] }] })
-}
-
-/// When a run began, since the epoch.
-fn began(record: &Record) -> Duration {
-    let began = humantime::parse_rfc3339_weak(&record.started).unwrap_or(UNIX_EPOCH);
-    began.duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 #[cfg(test)]
