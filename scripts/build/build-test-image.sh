@@ -30,12 +30,12 @@ context=$(mktemp -d)
 trap 'rm -rf "$context"' EXIT
 mkdir -p "$context/bin" "$context/node" "$context/relay/bin" "$context/relay/node"
 
-# compile <package> <program> <folder> [<argument of cargo>...]: a program that needs nothing beside it
+# compile <package> <program> <file> <feature>: a program that needs nothing beside it
 compile() {
     local host; host=$(rustc -vV | sed -n 's/^host: //p')
     # A target folder of its own: other flags would make cargo build everything anew, here and there.
     CARGO_PROFILE_DEV_DEBUG=0 RUSTFLAGS="-C target-feature=+crt-static -C strip=symbols" \
-        cargo build --target "$host" --target-dir target/image -p "$1" --bin "$2" "${@:4}"
+        cargo build --target "$host" --target-dir target/image -p "$1" --bin "$2" --no-default-features --features "$4"
     cp "target/image/$host/debug/$2" "$3"
 }
 
@@ -52,9 +52,9 @@ pack() {
 if [ -n "$binaries" ]; then
     tar -xf "$binaries" -C "$context/bin"
 else
-    compile logos-scenario logos-scenario-relay "$context/relay/bin" --no-default-features --features relay
+    compile logos-scenario logos-scenario-relay "$context/relay/bin/logos-scenario-relay" relay
     pack "$context/relay" scratch "${SCENARIO_RELAY_IMAGE:-logos-scenario-relay:local}"
     [ -n "$node" ] || exit 0
-    compile logos-scenario-tests devnode "$context/bin"
+    compile logos-scenario-devnode logos-scenario-devnode "$context/bin/devnode" program
 fi
 pack "$context" "${base:-scratch}" "${NOMOS_TESTNET_IMAGE:-logos-scenario-node:local}"

@@ -16,7 +16,7 @@ use libp2p::{PeerId, Swarm, ping};
 use logos_scenario_runtime::names::Names;
 use serde::Serialize;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 use tracing::{debug, info};
 
 use self::links::ip;
@@ -28,7 +28,9 @@ use super::state::{NetworkInfo, Origin, Received, Shared, Verdicts};
 use crate::config::Settings;
 use crate::wire::{Block, HeaderId, SignedTransaction};
 
-const DIAL_EVERY: Duration = Duration::from_millis(700);
+/// How often who is absent is dialled: the nodes of a cluster start together, so a young node dials more often, again
+/// when it is a quarter older.
+const DIAL_EVERY: RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::from_millis(700);
 /// How often a peer is asked for its tip, should nobody make blocks that tell of it.
 const SYNC_EVERY: Duration = Duration::from_secs(10);
 const ASK_FOR_PEERS_EVERY: Duration = Duration::from_secs(4);
@@ -101,7 +103,8 @@ impl Network {
         mut submitted: UnboundedReceiver<Arc<SignedTransaction>>,
         mut later: UnboundedReceiver<Later>,
     ) {
-        let [mut dial, mut sync, mut ask] = [DIAL_EVERY, SYNC_EVERY, ASK_FOR_PEERS_EVERY].map(every);
+        let [mut dial, mut sync, mut ask] = [*DIAL_EVERY.end(), SYNC_EVERY, ASK_FOR_PEERS_EVERY].map(every);
+        let began = Instant::now();
         let mut slot = 0;
         self.tell_state();
         loop {
@@ -114,7 +117,10 @@ impl Network {
                 }
                 Some(transaction) = submitted.recv() => self.publish(&self.topics.transactions.clone(), &transaction),
                 Some(later) = later.recv() => self.on_later(later),
-                _ = dial.tick() => self.renew(),
+                _ = dial.tick() => {
+                    self.renew();
+                    dial.reset_after((began.elapsed() / 4).clamp(*DIAL_EVERY.start(), *DIAL_EVERY.end()));
+                }
                 _ = sync.tick() => if let Some(peer) = self.peers.any() { self.ask(peer, None, false) },
                 _ = ask.tick() => if let Some(peer) = self.peers.any() { self.ask_for_peers(peer) },
             }

@@ -1,7 +1,7 @@
 //! Connections: how they begin, and when they are given up.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 
 use futures::StreamExt as _;
@@ -14,10 +14,15 @@ use tracing::debug;
 use super::{Later, Network};
 use crate::node::behaviour::Behaviour;
 
+/// The port on which nobody listens to what is sent.
+const DISCARD: u16 = 9;
+
 impl Network {
     /// Listens; when this returns, peers can connect.
     pub(in crate::node) async fn listen(&mut self) -> io::Result<()> {
-        listen(&mut self.swarm, self.at).await
+        listen(&mut self.swarm, self.at).await?;
+        announce(self.at.ip());
+        Ok(())
     }
 
     /// Leaves those who are not there any more, and dials who is absent.
@@ -80,6 +85,20 @@ pub(super) async fn listen(swarm: &mut Swarm<Behaviour>, at: SocketAddr) -> io::
             }
             _ => {}
         }
+    }
+}
+
+/// Makes the kernel ask the network for an address near its own, which tells all that hear it where this node is. Who
+/// dialled it before it was there would otherwise wait for a second, until its own kernel asks again.
+fn announce(me: IpAddr) {
+    if let IpAddr::V4(me) = me
+        && !me.is_loopback()
+        && !me.is_unspecified()
+        && let Ok(socket) = UdpSocket::bind((me, 0))
+    {
+        let near = Ipv4Addr::from_bits(me.to_bits() ^ 1);
+        // Where it cannot be sent, nobody waits for it.
+        let _: io::Result<usize> = socket.send_to(&[], (near, DISCARD));
     }
 }
 
