@@ -1,7 +1,7 @@
 //! What the framework takes to have five nodes in containers ready, and what the bare engine takes for five
 //! containers of the same image with the same files:
 //!
-//!     cargo bench --profile dev -p logos-scenario-tests --bench compose
+//!     cargo bench --profile dev --workspace --bench compose
 //!
 //! Both begin with an image and end when every node answers over HTTP. The framework's clusters are ready only when
 //! the nodes have their peers and a first block besides, they have a second network, a volume per node, a Compose

@@ -1,8 +1,8 @@
 //! What blobs cost a cluster of 3 validators and 2 executors: 200 of 1 KiB over four channels, then as many as come
 //! in a minute of 64 and of 512 KiB, each read back and compared.
 //!
-//!     cargo bench --profile dev -p logos-scenario-tests --bench data
-//!     cargo bench --profile dev -p logos-scenario-tests --bench data -- compose
+//!     cargo bench --profile dev --workspace --bench data
+//!     cargo bench --profile dev --workspace --bench data -- compose
 
 use std::fs;
 use std::time::Duration;

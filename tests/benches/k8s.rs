@@ -1,6 +1,6 @@
 //! What the framework takes to have five pods ready, and what the bare API takes for the same objects:
 //!
-//!     cargo bench --profile dev -p logos-scenario-tests --bench k8s
+//!     cargo bench --profile dev --workspace --bench k8s
 //!
 //! Both begin with an image and end when Kubernetes says that all pods are ready. The bare objects are those that the
 //! framework wrote into its run's directory, in a namespace of another name.

@@ -1,8 +1,10 @@
-//! What sharing saves: twenty scenarios of three cluster keys and two seconds each, on shared clusters and on one
-//! each; how long it takes to attach to a cluster that is there, and to begin again on one that lingered.
+//! What sharing saves: twenty scenarios of three cluster keys, three to five nodes and two seconds each, on shared
+//! clusters and on one each; how long it takes to attach to a cluster that is there, and to begin again on one that
+//! lingered.
 //!
-//! `cargo bench --profile dev -p logos-scenario-tests --bench sharing -- local compose` prints it; the profile is
-//! that of tests.
+//!     cargo bench --profile dev --workspace --bench sharing -- local compose
+//!
+//! prints it; the profile is that of tests.
 
 #[path = "../sharing/runner.rs"]
 #[expect(dead_code, reason = "it has more than is needed here")]
@@ -48,12 +50,12 @@ macro_rules! cases {
 }
 
 cases! {
-    shared_one("shared", 1, 0): { a b c d e f g }
-    shared_two("shared", 2, 0): { a b c d e f g }
-    shared_mixed("shared", 1, 1): { a b c d e f }
-    fresh_one("fresh", 1, 0): { a b c d e f g }
-    fresh_two("fresh", 2, 0): { a b c d e f g }
-    fresh_mixed("fresh", 1, 1): { a b c d e f }
+    shared_three("shared", 3, 0): { a b c d e f g }
+    shared_four("shared", 4, 0): { a b c d e f g }
+    shared_five("shared", 3, 2): { a b c d e f }
+    fresh_three("fresh", 3, 0): { a b c d e f g }
+    fresh_four("fresh", 4, 0): { a b c d e f g }
+    fresh_five("fresh", 3, 2): { a b c d e f }
 }
 
 fn main() -> ExitCode {
@@ -80,11 +82,14 @@ fn measure(backend: &str) -> Result<(), Box<dyn Error>> {
     for (how, name, args) in
         [("one process", "cargo", &[][..]), ("a process each, four at once", "cargo-nextest", &[EACH])]
     {
-        let shared = run(backend, "shared", name, args)?;
-        let fresh = run(backend, "fresh", name, args)?;
+        let shared = run(backend, "shared", how, name, args)?;
+        let fresh = run(backend, "fresh", how, name, args)?;
         let times = fresh.seconds / shared.seconds;
         println!("{backend}, {how}: shared {shared}, fresh {fresh}: {times:.1} times");
     }
+    let how = "one at a time";
+    let alone = run(backend, "fresh", how, "cargo", &["--test-threads", "1"])?;
+    println!("{backend}, {how}: fresh {alone}");
     linger(backend)
 }
 
@@ -107,9 +112,10 @@ impl std::fmt::Display for Took {
     }
 }
 
-fn run(backend: &str, kind: &str, name: &str, args: &[&str]) -> Result<Took, Box<dyn Error>> {
-    let invocation = format!("bench-sharing-{backend}-{kind}-{name}-{}", std::process::id());
-    let filters = ["one", "two", "mixed"].map(|size| format!("{backend}::{kind}_{size}::"));
+fn run(backend: &str, kind: &str, how: &str, name: &str, args: &[&str]) -> Result<Took, Box<dyn Error>> {
+    let how = how.replace(", ", " ").replace(' ', "-");
+    let invocation = format!("bench-sharing-{backend}-{kind}-{how}-{}", std::process::id());
+    let filters = ["three", "four", "five"].map(|size| format!("{backend}::{kind}_{size}::"));
     let args = [args, &filters.each_ref().map(String::as_str)].concat();
     let began = Instant::now();
     let started = Invocation::start(name, &invocation, 20, &args).map_err(|error| text(&error))?;
@@ -161,7 +167,7 @@ fn read(folder: &Path) -> Result<(usize, Vec<Record>), Box<dyn Error>> {
 
 /// The time from the start of a program to its body, on a cluster that lingered.
 fn linger(backend: &str) -> Result<(), Box<dyn Error>> {
-    let case = format!("{backend}::shared_two::a");
+    let case = format!("{backend}::shared_four::a");
     for round in ["cold", "warm", "warm"] {
         let invocation = format!("bench-linger-{backend}-{}", std::process::id());
         let env = [("SCENARIO_LINGER", "1m")];

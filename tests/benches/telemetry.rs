@@ -1,7 +1,7 @@
 //! What telemetry costs: a local run of 20 nodes without and with it, each node sending spans and metrics to a collector in
 //! this process.
 //!
-//!     cargo bench --profile dev -p logos-scenario-tests --bench telemetry
+//!     cargo bench --profile dev --workspace --bench telemetry
 
 use std::time::Duration;
 
