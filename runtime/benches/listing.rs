@@ -49,7 +49,7 @@ fn main() -> ExitCode {
         return harness::run(program.chain(args), this, FakeProgram, &backends);
     }
     report("`--list` of all, until its end", 50, list);
-    report("`--exact` of one, until it waits for room", 10, exact);
+    report("`--exact` of one, until it deploys", 10, exact);
     ExitCode::SUCCESS
 }
 
@@ -68,7 +68,7 @@ fn exact() -> Duration {
     let mut line = String::new();
     progress.read_line(&mut line).expect("progress is text");
     let took = began.elapsed();
-    assert!(line.contains("waiting for room"), "{line}");
+    assert!(line.contains("deploying"), "{line}");
     progress.read_to_string(&mut line).expect("progress is text");
     assert!(child.wait().expect("a child ends").success(), "{line}");
     took
