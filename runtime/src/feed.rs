@@ -226,11 +226,13 @@ impl BlockFeed {
         self.shared.lock().chain(tip).cloned().collect()
     }
 
-    /// The chains of all nodes that answer.
+    /// The chains of all nodes that answer; where none does, those that they told last.
     #[must_use]
     pub fn chains(&self) -> Chains {
-        let answering = self.nodes().into_iter().filter(|node| node.error.is_none());
-        let tips: HashSet<HeaderId> = answering.filter_map(|node| Some(node.info?.tip)).collect();
+        let nodes = self.nodes();
+        let silent = nodes.iter().all(|node| node.error.is_some());
+        let telling = nodes.into_iter().filter(|node| silent || node.error.is_none());
+        let tips: HashSet<HeaderId> = telling.filter_map(|node| Some(node.info?.tip)).collect();
         let chain = |tip: &HeaderId| self.chain(*tip).iter().map(|block| block.id).collect();
         Chains(tips.iter().map(chain).collect())
     }
@@ -258,7 +260,7 @@ impl BlockFeed {
     }
 }
 
-/// The chains of all nodes that answer, see [`BlockFeed::chains`].
+/// What [`BlockFeed::chains`] are.
 #[derive(Clone, Debug)]
 pub struct Chains(Vec<HashSet<HeaderId>>);
 

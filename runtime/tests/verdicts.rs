@@ -87,6 +87,20 @@ async fn dropped_transactions_are_named() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_accepted_is_not_included_because_no_node_answers_any_more() {
+    let silent = ["validator-0", "validator-1", "validator-2", "executor-0"]
+        .into_iter()
+        .fold(FakeDeployer::default(), |deployer, node| deployer.with_fault(node, 20, Fault::Closed));
+    let failed = run(silent, builder().transactions_with(|tx| tx.rate(5).users(20))).await.unwrap_err();
+    assert!(failed.to_string().contains("TransactionInclusion failed (product)"), "{failed}");
+    let included = failed
+        .to_string()
+        .split_once(" included")
+        .and_then(|(text, _)| text.rsplit(' ').next()?.parse().ok());
+    assert!(included.is_some_and(|included: u64| included > 50), "those before are: {failed}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_split_chain_is_seen_by_ancestry() {
     check_fault(
         "validator-2",
