@@ -1,6 +1,7 @@
 //! Nodes log what they should, and not what they should not.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use regex::Regex;
 
@@ -9,9 +10,12 @@ use crate::context::RunContext;
 use crate::deployer::LogPart;
 use crate::failure::{Failure, FailureClass, Problem};
 use crate::scenario::Outline;
+use crate::wait::pause;
 
 /// A regular expression matches at least or at most so many lines that given nodes log during the run, all
 /// of them together.
+///
+/// Fails as soon as there are too many. A run that ends when it is satisfied goes on until there are enough.
 #[derive(Clone, Debug)]
 pub struct LogPattern {
     name: String,
@@ -23,6 +27,44 @@ pub struct LogPattern {
 
 /// Matching lines that a message shows.
 const SHOWN: usize = 5;
+/// Between two looks at the logs.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// What was found so far.
+#[derive(Default)]
+struct Found {
+    lines: usize,
+    shown: Vec<String>,
+    /// Of each node the line that is not written whole yet.
+    unfinished: BTreeMap<String, String>,
+}
+
+impl Found {
+    /// Looks at the lines of a text that goes on where the one before ended.
+    fn read(&mut self, pattern: &Regex, node: &str, text: &str) {
+        let unfinished = self.unfinished.entry(node.to_owned()).or_default();
+        let text = std::mem::take(unfinished) + text;
+        let whole = text.rfind('\n').map_or(0, |end| end + 1);
+        text[whole..].clone_into(unfinished);
+        self.count(pattern, node, &text[..whole]);
+    }
+
+    /// Looks at what no line end follows, since no more will.
+    fn end(&mut self, pattern: &Regex) {
+        for (node, text) in std::mem::take(&mut self.unfinished) {
+            self.count(pattern, &node, &text);
+        }
+    }
+
+    fn count(&mut self, pattern: &Regex, node: &str, text: &str) {
+        for line in text.lines().filter(|line| pattern.is_match(line)) {
+            self.lines += 1;
+            if self.shown.len() < SHOWN {
+                self.shown.push(format!("{node}: {line}"));
+            }
+        }
+    }
+}
 
 impl LogPattern {
     /// Looks for lines that match; in the syntax of the `regex` crate.
@@ -95,7 +137,7 @@ impl Expectation for LogPattern {
     }
 
     fn awaited(&self) -> bool {
-        false
+        self.at_least.is_some()
     }
 
     async fn capture(&self, cx: &RunContext) -> Result<BTreeMap<String, u64>, Failure> {
@@ -108,23 +150,51 @@ impl Expectation for LogPattern {
         Ok(lengths)
     }
 
-    async fn judge(&self, cx: &RunContext, lengths: BTreeMap<String, u64>) -> Result<(), Failure> {
-        cx.settled().await;
+    async fn judge(&self, cx: &RunContext, mut ends: BTreeMap<String, u64>) -> Result<(), Failure> {
         let pattern = Regex::new(&self.pattern).expect("a scenario with a bad pattern cannot be built");
-        let mut found = Vec::new();
-        for (node, length) in &lengths {
-            let log = cx.node_log_part(node, LogPart::From(*length)).await;
-            let log = log.map_err(|error| self.unreadable(node, &error))?;
-            let lines = log.text.lines().filter(|line| pattern.is_match(line));
-            found.extend(lines.map(|line| format!("{node}: {line}")));
+        let mut found = Found::default();
+        loop {
+            let over = tokio::select! {
+                biased;
+                () = cx.settled() => true,
+                // The logs of a run that is judged again are all there at its end.
+                () = pause(EVERY), if cx.recording().is_none() => false,
+            };
+            for (node, end) in &mut ends {
+                match cx.node_log_part(node, LogPart::From(*end)).await {
+                    Ok(log) => {
+                        *end = log.end;
+                        found.read(&pattern, node, &log.text);
+                    }
+                    Err(error) if over => return Err(self.unreadable(node, &error)),
+                    // Who cannot be read now may be later.
+                    Err(_) => {}
+                }
+            }
+            if over {
+                found.end(&pattern);
+            }
+            let few = self.at_least.filter(|least| found.lines < *least);
+            let many = self.at_most.filter(|most| found.lines > *most);
+            match (few, many) {
+                (_, Some(most)) => return Err(self.failure(cx, &format!("at most {most}"), found, &ends)),
+                (Some(least), _) if over => {
+                    return Err(self.failure(cx, &format!("at least {least}"), found, &ends));
+                }
+                (None, None) if over => return Ok(()),
+                (None, None) => cx.satisfied(Expectation::name(self)),
+                (Some(_), None) => {}
+            }
         }
-        let few = self.at_least.filter(|least| found.len() < *least).map(|least| format!("at least {least}"));
-        let many = self.at_most.filter(|most| found.len() > *most).map(|most| format!("at most {most}"));
-        let Some(expected) = few.or(many) else { return Ok(()) };
+    }
+}
+
+impl LogPattern {
+    fn failure(&self, cx: &RunContext, bound: &str, found: Found, nodes: &BTreeMap<String, u64>) -> Failure {
         let failure = Failure::new(FailureClass::Product, &self.name)
-            .expected(format!("{expected} lines that match"))
-            .seen(format!("{} lines", found.len()))
-            .seen_all(found.into_iter().take(SHOWN));
-        Err(lengths.keys().fold(failure, |failure, node| failure.look(cx.log_place(node))))
+            .expected(format!("{bound} lines that match"))
+            .seen(format!("{} lines", found.lines))
+            .seen_all(found.shown);
+        nodes.keys().fold(failure, |failure, node| failure.look(cx.log_place(node)))
     }
 }
