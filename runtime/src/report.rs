@@ -77,6 +77,8 @@ pub struct Report {
     pub held: Vec<String>,
     /// Whether the run ended because all that it awaited held, so that it says nothing of later.
     pub satisfied: bool,
+    /// What was left of its window then, such as `21.3s` or `12 blocks`.
+    pub saved: Option<String>,
     /// How the chain fared.
     pub chain: FeedStats,
     /// What workloads and expectations reported, by name.
@@ -91,8 +93,11 @@ impl fmt::Display for Report {
             let counters = counters.iter().map(|(name, count)| format!("{count} {name}"));
             write!(f, "; {workload}: {}", counters.collect::<Vec<_>>().join(", "))?;
         }
-        let held = if self.satisfied { "held until satisfied" } else { "held" };
-        write!(f, "; {held}: {}", self.held.join(", "))?;
+        match &self.saved {
+            Some(saved) => write!(f, "; held until satisfied, {saved} before the window's end: ")?,
+            None => write!(f, "; held: ")?,
+        }
+        f.write_str(&self.held.join(", "))?;
         let phases = self.phases.iter().map(|(phase, took)| format!("{phase} {:.2} s", took.as_secs_f64()));
         write!(f, "; {}; seed {}", phases.collect::<Vec<_>>().join(", "), self.seed)
     }

@@ -151,6 +151,11 @@ async fn a_satisfied_run_ends_when_the_chain_grew_by_what_its_window_demands() {
     let report = run(FakeDeployer::default(), builder().expect_consensus_liveness().until_satisfied());
     let report = report.await.unwrap();
     assert!(report.satisfied && report.held.contains(&"ConsensusLiveness".to_owned()), "{report}");
+    let saved = humantime::parse_duration(report.saved.as_deref().unwrap()).unwrap();
+    assert!(
+        (Duration::from_secs(120) - drive(&report)).abs_diff(saved) < Duration::from_millis(100),
+        "{report}"
+    );
     // The window is 60 slots, of which a healthy chain is sure to fill more than 30.
     assert!(
         drive(&report) > Duration::from_secs(60) && drive(&report) < Duration::from_secs(110),

@@ -258,7 +258,10 @@ fn workloads(record: &Record) -> Markup {
                 @for (name, counters) in &drive.workloads {
                     p { b { (name) } ": " (counters.0.iter().map(|(name, count)| format!("{count} {name}")).collect::<Vec<_>>().join(", ")) }
                 }
-                p { "Held: " (drive.held.join(", ")) }
+                @match &drive.saved {
+                    Some(saved) => { p { "Held until satisfied, " (saved) " before the window's end: " (drive.held.join(", ")) } }
+                    None => { p { "Held: " (drive.held.join(", ")) } }
+                }
                 @for (name, section) in &drive.sections {
                     details open { summary { (name) } (tree(section)) }
                 }

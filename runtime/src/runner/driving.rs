@@ -70,7 +70,7 @@ impl Driving {
     /// Every expectation that does not hold, and every workload that failed or did nothing.
     pub async fn finish(mut self) -> Result<Report, RunFailed> {
         let late = self.drive().await;
-        let satisfied = self.is_satisfied();
+        let saved = self.is_satisfied().then(|| self.window_left().to_string());
         self.timed(Phase::Drive, self.since);
 
         let began = self.enter(Phase::Settle);
@@ -83,7 +83,7 @@ impl Driving {
         self.cx.advance(Stage::Settled);
         self.judges.join_within(env::settings().scaled(JUDGING), "to judge when all had settled").await;
         self.timed(Phase::Judge, began);
-        self.conclude(late, satisfied)
+        self.conclude(late, saved)
     }
 
     /// Drives until the window ends, or something failed for certain, which cuts the run short. The
@@ -129,6 +129,19 @@ impl Driving {
         !self.awaited.is_empty() && self.awaited.iter().all(holds)
     }
 
+    /// What is left of the window by now.
+    fn window_left(&self) -> Window {
+        match self.cx.window() {
+            Window::Time(time) => {
+                let left = time.saturating_sub(self.since.elapsed());
+                Window::Time(Duration::from_millis(left.as_millis() as u64 / 100 * 100))
+            }
+            Window::Blocks(blocks) => {
+                Window::Blocks((self.base + blocks).saturating_sub(self.cx.feed().best_height()))
+            }
+        }
+    }
+
     /// Waits until nothing is in flight and the tips agree, at most until a healthy chain has made
     /// `lag allowance + 5` more blocks. Whether that came to pass is for the expectations to say.
     async fn settle(&self) {
@@ -152,7 +165,7 @@ impl Driving {
         }
     }
 
-    fn conclude(self, late: Option<Failure>, satisfied: bool) -> Result<Report, RunFailed> {
+    fn conclude(self, late: Option<Failure>, saved: Option<String>) -> Result<Report, RunFailed> {
         let Self { cx, judges, explained_by, workloads, phases, seed, mut unfinished, .. } = self;
         unfinished.0 = None;
         let mut failures: Vec<Failure> = late.into_iter().collect();
@@ -184,9 +197,11 @@ impl Driving {
             chain: chain.clone(),
             sections: sections.clone(),
             cut_short: cx.was_cut_short(),
+            saved: saved.clone(),
         });
         if failures.is_empty() {
-            return Ok(Report { seed, phases, workloads: did, held, satisfied, chain, sections });
+            let satisfied = saved.is_some();
+            return Ok(Report { seed, phases, workloads: did, held, satisfied, saved, chain, sections });
         }
         Err(RunFailed { failures })
     }

@@ -189,7 +189,7 @@ fn nodes_are_controlled_where_declared() -> Result<(), Failed> {
 fn a_satisfied_run_ends() -> Result<(), Failed> {
     let output = inner(&["end_when_satisfied"], &[]);
     same(output.status.code(), Some(0))?;
-    has(&text(&output.stderr), &["held until satisfied: ", "two_blocks"])
+    has(&text(&output.stderr), &["held until satisfied, 9m ", " before the window's end: ", "two_blocks"])
 }
 
 fn a_backend_of_ones_own_runs() -> Result<(), Failed> {
