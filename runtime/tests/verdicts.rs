@@ -490,9 +490,12 @@ async fn what_does_not_hold_is_told_with_what_was_seen() {
 #[tokio::test(start_paused = true)]
 async fn what_must_always_hold_ends_the_run_when_it_does_not() {
     let began = tokio::time::Instant::now();
-    let failed = run(FakeDeployer::default(), builder().with_expectation(always("low", never_high)))
-        .await
-        .unwrap_err();
+    let builder = builder()
+        .with_expectation(sometimes("quite high", height_at_least(45)))
+        .with_expectation(always("low", never_high));
+    let failed = run(FakeDeployer::default(), builder).await.unwrap_err();
+    let subjects: Vec<_> = failed.failures.iter().map(|failure| failure.subject.as_str()).collect();
+    assert_eq!(subjects, ["low", "quite high"], "what ended the run is told first: {failed}");
     assert!(failed.to_string().contains("height 20"), "{failed}");
     assert!(began.elapsed() < Duration::from_secs(100), "{:?}", began.elapsed());
 }

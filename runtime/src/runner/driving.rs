@@ -71,6 +71,7 @@ impl Driving {
     pub async fn finish(mut self) -> Result<Report, RunFailed> {
         let late = self.drive().await;
         let saved = self.is_satisfied().then(|| self.window_left().to_string());
+        let certain = self.judges.failed();
         self.timed(Phase::Drive, self.since);
 
         let began = self.enter(Phase::Settle);
@@ -83,7 +84,7 @@ impl Driving {
         self.cx.advance(Stage::Settled);
         self.judges.join_within(env::settings().scaled(JUDGING), "to judge when all had settled").await;
         self.timed(Phase::Judge, began);
-        self.conclude(late, saved)
+        self.conclude(late, saved, &certain)
     }
 
     /// Drives until the window ends, or something failed for certain, which cuts the run short. The
@@ -165,7 +166,12 @@ impl Driving {
         }
     }
 
-    fn conclude(self, late: Option<Failure>, saved: Option<String>) -> Result<Report, RunFailed> {
+    fn conclude(
+        self,
+        late: Option<Failure>,
+        saved: Option<String>,
+        certain: &[String],
+    ) -> Result<Report, RunFailed> {
         let Self { cx, judges, explained_by, workloads, phases, seed, mut unfinished, .. } = self;
         unfinished.0 = None;
         let mut failures: Vec<Failure> = late.into_iter().collect();
@@ -176,6 +182,8 @@ impl Driving {
                 Err(failure) => failures.push(failure),
             }
         }
+        // What ended the run says more than what had no time to come true.
+        failures.sort_by_key(|failure| !certain.contains(&failure.subject));
         let mut did = BTreeMap::new();
         for (name, outcome) in workloads.outcomes() {
             match outcome {

@@ -45,7 +45,13 @@ impl<T: Send + 'static> Tasks<T> {
     }
 
     pub(super) fn has_failed(&self) -> bool {
-        self.tasks.iter().any(|task| matches!(task.outcome, Some(Err(_))))
+        !self.failed().is_empty()
+    }
+
+    /// The names of those that failed by now.
+    pub(super) fn failed(&self) -> Vec<String> {
+        let failed = self.tasks.iter().filter(|task| matches!(task.outcome, Some(Err(_))));
+        failed.map(|task| task.name.clone()).collect()
     }
 
     /// Whether the one of this name came to a good end.
