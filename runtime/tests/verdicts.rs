@@ -394,6 +394,33 @@ fn unknown(_: RunContext) -> std::future::Ready<Answer> {
     std::future::ready(Answer::Unknown("nobody can say".to_owned()))
 }
 
+fn fixed(answer: &Answer) -> impl Condition + use<> {
+    let answer = answer.clone();
+    move |_: RunContext| std::future::ready(answer.clone())
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_unknown_decides_nothing_that_the_other_decides() {
+    let scenario = builder().expect_consensus_liveness().build().unwrap();
+    let runner = FakeDeployer::default().deploy(&scenario).await.unwrap();
+    let driving = runner.start(&scenario).await.unwrap();
+    let cx = driving.context();
+    let answers = [Answer::False("0".into()), Answer::Unknown("1".into()), Answer::True("2".into())];
+    let place = |answer: Answer| {
+        answers.iter().position(|one| std::mem::discriminant(one) == std::mem::discriminant(&answer))
+    };
+    for (left, one) in answers.iter().enumerate() {
+        assert_eq!(place(fixed(one).not().ask(cx).await), Some(2 - left));
+        for (right, other) in answers.iter().enumerate() {
+            // False is below unknown, and true above it.
+            assert_eq!(place(fixed(one).and(fixed(other)).ask(cx).await), Some(left.min(right)));
+            assert_eq!(place(fixed(one).or(fixed(other)).ask(cx).await), Some(left.max(right)));
+        }
+    }
+    drop(driving);
+    runner.teardown().await.unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_holds_on_a_healthy_chain() {
     let builder = builder()
