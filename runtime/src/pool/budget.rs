@@ -207,12 +207,18 @@ fn used(holders: &[Holder], most: usize) -> String {
 
 /// Whether anybody waits for nodes: whoever has a cluster that nobody uses should end it.
 pub(crate) fn is_wanted() -> bool {
-    let directory = scenario_directory().join("budget");
+    is_wanted_in(&scenario_directory().join("budget"), SystemTime::now())
+}
+
+fn is_wanted_in(directory: &Path, now: SystemTime) -> bool {
     let is_waiting = |number| {
-        let turn = turn(&directory, number);
-        turn.is_file() && matches!(try_lock(&turn), Ok(None))
+        let turn = turn(directory, number);
+        // Most have what they want at once, and nobody has to end anything for them.
+        let since = turn.metadata().and_then(|turn| turn.modified());
+        let waits = since.is_ok_and(|since| !now.duration_since(since).is_ok_and(|age| age < AT_ONCE));
+        waits && matches!(try_lock(&turn), Ok(None))
     };
-    turns(&directory).is_ok_and(|turns| turns.into_iter().any(is_waiting))
+    turns(directory).is_ok_and(|turns| turns.into_iter().any(is_waiting))
 }
 
 /// Says that there is no room, since clusters are kept to be looked at.
@@ -298,6 +304,17 @@ mod tests {
         std::fs::write(turn(directory.path(), 7), "").unwrap();
         take(directory.path(), 5).await.unwrap();
         assert!(turns(directory.path()).unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn nodes_are_wanted_when_somebody_did_not_get_them_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let place = Turn::last(directory.path()).await.unwrap();
+        let since = turn(directory.path(), place.number).metadata().unwrap().modified().unwrap();
+        assert!(!is_wanted_in(directory.path(), since));
+        assert!(is_wanted_in(directory.path(), since + AT_ONCE));
+        drop(place);
+        assert!(!is_wanted_in(directory.path(), since + AT_ONCE));
     }
 
     #[tokio::test]
