@@ -30,7 +30,7 @@ mod tests;
 use clusters::{Made, panicked};
 pub(crate) use handle::HostHandle;
 
-/// How often a host with idle clusters looks whether another one lacks their room.
+/// How often a host with clusters looks whether another one lacks their room.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// What a host is told.
@@ -124,15 +124,12 @@ impl Host {
         let mut looks = tokio::time::interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !self.exits {
-            let idle = !self.made.is_empty();
+            let has_room = !self.made.is_empty();
             let due = self.ledger.due().map(|due| self.began + due);
             let input = tokio::select! {
                 input = self.received.recv() => input.unwrap_or(Input::Ends),
                 () = until(due) => Input::Happened(Event::Time),
-                _ = looks.tick(), if idle => match budget::is_wanted() {
-                    true => Input::Happened(Event::RoomWanted),
-                    false => continue,
-                },
+                _ = looks.tick(), if has_room => Input::Happened(Event::RoomWanted(budget::is_wanted())),
             };
             self.handle(input);
         }

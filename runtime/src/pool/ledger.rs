@@ -14,7 +14,7 @@
 //! | [`Release`](Event::Release), [`Gone`](Event::Gone) | the gate; but a lease that failed, or held a cluster alone and died, poisons it, and whoever overlapped with it is to blame as well |
 //! | [`Gated`](Event::Gated) | those who left are told; a cluster that did not pass is poisoned |
 //! | [`Planned`](Event::Planned), [`Time`](Event::Time) | clusters that nobody uses or will use are torn down |
-//! | [`RoomWanted`](Event::RoomWanted) | the idle cluster that was used longest ago is torn down |
+//! | [`RoomWanted`](Event::RoomWanted) | the idle cluster that was used longest ago is torn down; where none is idle after so many grants, the oldest is granted no more and goes with its last lease |
 //! | [`Keep`](Event::Keep) | the lease's cluster stays for an hour, whatever becomes of lease and owner; whoever would have to wait for its room is refused |
 //! | [`Owned`](Event::Owned) | clusters stay for another owner too: of several that keep one, the most generous counts |
 //! | [`OwnerGone`](Event::OwnerGone) | its idle clusters stay for as long as it lets them linger, and are only for owners that let clusters linger, too; with the last of them goes the host |
@@ -28,7 +28,8 @@
 //! 4. Clusters have no more nodes together than there may be.
 //! 5. Leases of a key are granted in the order in which they were asked for: neither exclusive nor shared
 //!    ones starve. Nor does a key: who lacks room is overtaken a bounded number of times, and then nobody who came
-//!    later gets a cluster that was used before, so that there will be room.
+//!    later gets a cluster that was used before, so that there will be room. Who lacks it elsewhere is overtaken as
+//!    often, and then a cluster makes room.
 //! 6. Whoever asks is answered once, and whoever releases is told once.
 //! 7. No owner ends what another one keeps.
 
@@ -74,6 +75,8 @@ pub(crate) struct Ledger {
     most: usize,
     /// How often somebody who lacks room may be overtaken.
     patience: usize,
+    /// How many leases were granted since somebody elsewhere lacks room, if anybody does.
+    wanted_for: Option<usize>,
     now: Duration,
     clusters: BTreeMap<ClusterId, Cluster>,
     made: u64,
@@ -100,6 +103,7 @@ impl Ledger {
         Self {
             most,
             patience: PATIENCE,
+            wanted_for: None,
             now: Duration::ZERO,
             clusters: BTreeMap::new(),
             made: 0,
@@ -130,7 +134,8 @@ impl Ledger {
             Event::DeployFailed { cluster, failure } => self.deploy_failed(cluster, &failure),
             Event::Gated { cluster, found } => self.with(cluster, |it| it.gated(found)),
             Event::TornDown { cluster, left } => self.torn_down(cluster, left),
-            Event::RoomWanted => _ = self.evict_one(self.waiting.len()),
+            Event::RoomWanted(true) => self.make_room(),
+            Event::RoomWanted(false) => self.wanted_for = None,
             Event::Owned { client, owner, keeping } => self.owned(client, owner, keeping),
             Event::OwnerGone { owner } => self.owner_gone(owner),
             Event::Time => {}
@@ -266,7 +271,7 @@ impl Ledger {
         let serving = |(id, cluster): &(&ClusterId, &mut Cluster)| waiter.is_served_by(**id, cluster);
         for (_, cluster) in self.clusters.iter_mut().filter(serving) {
             if cluster.stage == Stage::Ready && !cluster.has_accounts(waiter.wish.reserve) {
-                cluster.retired = true;
+                cluster.retired = Some(Reason::UsedUp);
                 self.next.insert(cluster.key.clone(), Reason::UsedUp);
             }
         }
@@ -285,6 +290,7 @@ impl Ledger {
         let made = (number == 0).then_some(cluster.reason);
         let grant = Grant { cluster: id, number, accounts, others, replaces, made };
         self.effects.push(Effect::Grant { client: waiter.client, grant });
+        self.wanted_for.iter_mut().for_each(|grants| *grants += 1);
         true
     }
 

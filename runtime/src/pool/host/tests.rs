@@ -123,6 +123,20 @@ impl Asking {
         listed
     }
 
+    /// Until it is told that it waits for room.
+    async fn lacks_room(&mut self) {
+        let waits = async {
+            loop {
+                match self.link.replies.recv().await.expect("the host lives") {
+                    Reply::Provide => self.provide(),
+                    Reply::Waiting(what) if what.starts_with("waiting for room") => return,
+                    _ => {}
+                }
+            }
+        };
+        tokio::time::timeout(WITHIN, waits).await.expect("it is told what it waits for");
+    }
+
     /// Until it is told what it waits for.
     async fn waits(&mut self) {
         let waits = async { while !matches!(self.link.replies.recv().await, Some(Reply::Waiting(_))) {} };
@@ -260,16 +274,7 @@ async fn a_host_gives_its_idle_cluster_up_for_the_room_that_another_lacks() {
     asking.granted().await;
 
     let mut waiting = Asking::of(&other, &backend);
-    let waits = async {
-        loop {
-            match waiting.link.replies.recv().await.expect("the host lives") {
-                Reply::Provide => waiting.provide(),
-                Reply::Waiting(what) if what.starts_with("waiting for room") => return,
-                _ => {}
-            }
-        }
-    };
-    tokio::time::timeout(WITHIN, waits).await.expect("it is told what it waits for");
+    waiting.lacks_room().await;
     let mut listing = Asking { link: other.link(), backend: backend.clone() };
     let listed = listing.listed().await;
     let waits: Vec<_> = listed[0].waiting.iter().map(|it| (it.case.as_str(), it.pid)).collect();
@@ -288,4 +293,27 @@ async fn a_host_gives_its_idle_cluster_up_for_the_room_that_another_lacks() {
         () = waiting.granted() => {}
         () = keeps_busy => {}
     }
+}
+
+#[tokio::test]
+async fn a_host_whose_cluster_is_never_idle_gives_it_up_for_the_room_that_another_lacks() {
+    const MOST: usize = 1;
+    let backend = Backend::new(FakeDeployer::default());
+    let ((host, _), (other, _)) = (host_of(backend.clone(), MOST), host_of(backend.clone(), MOST));
+    let mut last = Asking::of(&host, &backend);
+    last.granted().await;
+    let mut waiting = Asking::of(&other, &backend);
+    waiting.lacks_room().await;
+    let one_after_the_other = async {
+        loop {
+            let mut next = Asking::of(&host, &backend);
+            let reply = next.link.replies.recv().await;
+            last.released().await;
+            if !matches!(reply, Some(Reply::Granted(_))) {
+                return;
+            }
+            last = next;
+        }
+    };
+    tokio::join!(waiting.granted(), one_after_the_other);
 }

@@ -60,8 +60,8 @@ pub(super) struct Cluster {
     pub(super) kept_for: Vec<String>,
     /// Who has the room elsewhere that it lacks.
     pub(super) others: Option<String>,
-    /// It has too few accounts left.
-    pub(super) retired: bool,
+    /// Why nobody else gets it, where that is no harm: it has too few accounts left, or others need its room.
+    pub(super) retired: Option<Reason>,
     /// Since when nobody uses it, if nobody does.
     pub(super) idle_since: Option<Duration>,
     accounts: usize,
@@ -103,7 +103,7 @@ impl Cluster {
             kept_until: None,
             kept_for: Vec::new(),
             others: None,
-            retired: false,
+            retired: None,
             idle_since: None,
             accounts: wish.accounts,
             drawn: 0,
@@ -154,7 +154,7 @@ impl Cluster {
 
     /// Whether a lease may be granted on it, now or later.
     pub(super) fn may_be_used(&self) -> bool {
-        let used_up = self.retired || (self.fresh && self.granted > 0);
+        let used_up = self.retired.is_some() || (self.fresh && self.granted > 0);
         self.stage != Stage::Ending && self.poison.is_none() && !used_up
     }
 
@@ -171,9 +171,8 @@ impl Cluster {
         match (&self.poison, self.stage) {
             _ if self.fresh => None,
             (Some(_), _) => Some(Reason::Poisoned),
-            (None, _) if self.retired => Some(Reason::UsedUp),
-            (None, Stage::Ending) => Some(Reason::GivenUp),
-            (None, _) => None,
+            (None, Stage::Ending) => self.retired.or(Some(Reason::GivenUp)),
+            (None, _) => self.retired,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::cluster::{Cluster, Stage};
-use super::{Client, ClusterId, Effect, Keeping, Ledger, Waiter};
+use super::{Client, ClusterId, Effect, Keeping, Ledger, Reason, Waiter};
 use crate::process::Process;
 
 impl Ledger {
@@ -108,6 +108,20 @@ impl Ledger {
         let Some((&id, _)) = best else { return false };
         self.end(id);
         true
+    }
+
+    /// Makes room for somebody elsewhere: what nobody uses ends; where all is in use, and so many leases were granted
+    /// since the room is lacked, the oldest is granted no more.
+    pub(super) fn make_room(&mut self) {
+        let grants = self.wanted_for.unwrap_or(0);
+        let ended = self.evict_one(self.waiting.len());
+        let retires = !ended && grants >= self.patience;
+        self.wanted_for = Some(if ended || retires { 0 } else { grants });
+        if retires {
+            let gives = |it: &Cluster| it.granted > 0 && it.may_be_used() && !it.is_kept(self.now);
+            let oldest = self.clusters.iter().find(|(_, cluster)| gives(cluster)).map(|(&id, _)| id);
+            oldest.into_iter().for_each(|id| self.with(id, |it| it.retired = Some(Reason::MadeRoom)));
+        }
     }
 }
 

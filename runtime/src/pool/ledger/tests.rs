@@ -201,6 +201,36 @@ fn who_lacks_room_is_overtaken_so_often_and_no_more() {
     assert_eq!(effects, [Effect::Deploy { cluster: 3, client: last }]);
 }
 
+#[test]
+fn who_lacks_room_elsewhere_is_overtaken_so_often_and_no_more() {
+    let mut ledger = Ledger::new(NODES);
+    let mut handle = |event| ledger.handle(Duration::ZERO, event);
+    let (first, last) = (2, 2 + 2 * PATIENCE as Client);
+    handle(attach(1, 1, Sharing::Shared));
+    handle(Event::Deployed { cluster: 1 });
+    let mut check = |client| {
+        assert!(matches!(handle(attach(client, 1, Sharing::Shared))[..], [Effect::Grant { .. }]));
+        assert_eq!(handle(Event::RoomWanted(true)), [], "it is in use");
+        if client == first + PATIENCE as Client - 1 {
+            // Somebody else made room, and another one lacks it now.
+            handle(Event::RoomWanted(false));
+            handle(Event::RoomWanted(true));
+        }
+    };
+    (first..last).for_each(&mut check);
+    assert_eq!(handle(attach(last, 1, Sharing::Shared)), [Effect::Deploy { cluster: 2, client: last }]);
+    handle(Event::RoomWanted(true));
+    let effects = handle(Event::Deployed { cluster: 2 });
+    let [Effect::Grant { grant, .. }] = &effects[..] else { panic!("{effects:?}") };
+    assert_eq!((grant.cluster, grant.made), (2, Some(Reason::MadeRoom)));
+    for client in 1..last {
+        handle(Event::Release { client, passed: true });
+    }
+    handle(Event::Gated { cluster: 1, found: Ok(()) });
+    let effects = handle(Event::Gated { cluster: 1, found: Ok(()) });
+    assert!(effects.contains(&Effect::TearDown { cluster: 1 }), "{effects:?}");
+}
+
 /// A cluster that lingers for owner 1 since second 1.
 fn lingering() -> Vec<(u64, Event)> {
     vec![
@@ -263,7 +293,7 @@ fn a_cluster_that_is_kept_stays_for_an_hour_whoever_goes() {
         Event::OwnerGone { owner: owner(1) },
         Event::OwnerGone { owner: owner(0) },
     ];
-    for event in ends.into_iter().chain([Event::RoomWanted, Event::Time]) {
+    for event in ends.into_iter().chain([Event::RoomWanted(true), Event::Time]) {
         events.push((1, event));
         assert_eq!(check(events.clone()), []);
     }

@@ -221,6 +221,7 @@ impl std::fmt::Display for super::Reason {
             Self::Poisoned => "after one that went bad",
             Self::UsedUp => "after one that ran out of accounts",
             Self::GivenUp => "after one that nobody used any more",
+            Self::MadeRoom => "after one that others lacked the room of",
             Self::Failed => "after one that could not be made",
             Self::KeeperLost => "after a keeper that ended",
         })

@@ -55,8 +55,8 @@ pub(crate) enum Event {
     Gated { cluster: ClusterId, found: Result<(), String> },
     /// Nothing is left of a cluster, but for what the text says.
     TornDown { cluster: ClusterId, left: Option<String> },
-    /// Somebody elsewhere lacks room for nodes.
-    RoomWanted,
+    /// Somebody elsewhere lacks room for nodes, or nobody does any more.
+    RoomWanted(bool),
     /// A client is of an owner, which keeps the clusters that its clients use.
     Owned { client: Client, owner: Process, keeping: Keeping },
     /// An owner ended.
@@ -156,6 +156,8 @@ pub(crate) enum Reason {
     UsedUp,
     /// The one before was given up while nobody used it.
     GivenUp,
+    /// The one before was used for long while others lacked its room.
+    MadeRoom,
     /// The one before could not be made.
     Failed,
     /// A keeper ended before the cluster was there.

@@ -57,6 +57,8 @@ struct Model {
     plans: BTreeMap<u32, BTreeMap<usize, usize>>,
     /// Somebody somewhere lacks room, so that what is idle may go.
     room_wanted: bool,
+    /// How many leases were granted since, before anything made room.
+    wanted_for: Option<usize>,
     /// Those whose deployment failed in this moment, and who were told.
     refused: BTreeSet<Client>,
     over: bool,
@@ -114,6 +116,7 @@ impl Model {
             ended: [0; OWNERS.len()],
             plans: BTreeMap::new(),
             room_wanted: false,
+            wanted_for: None,
             refused: BTreeSet::new(),
             over: false,
         }
@@ -176,11 +179,7 @@ impl Model {
                 self.now += Duration::from_secs(*seconds);
                 self.happens(Event::Time);
             }
-            Step::RoomWanted => {
-                self.room_wanted = true;
-                self.happens(Event::RoomWanted);
-                self.room_wanted = false;
-            }
+            Step::RoomWanted(wanted) => self.want_room(*wanted),
             Step::OwnerGone(owner) => self.owner_gone(self.incarnation(*owner)),
             Step::KeeperDies => self.keeper_dies(),
             Step::Keep(who) => {
@@ -264,9 +263,39 @@ impl Model {
         self.happens(Event::OwnerGone { owner: owner(of) });
     }
 
+    /// Somebody elsewhere lacks room: an idle cluster ends, or else after so many grants one is granted no more.
+    fn want_room(&mut self, wanted: bool) {
+        let grants = self.wanted_for.unwrap_or(0);
+        let is_enough = wanted && grants >= PATIENCE;
+        let ending = self.those(|seen| seen.ending).len();
+        let mut makes_room = None;
+        let now = self.now;
+        let in_use = |seen: &Seen| {
+            let used = seen.granted > 0 && !seen.fresh && !seen.ending && seen.bad.is_none();
+            used && !seen.makes_room && seen.kept_until <= now
+        };
+        for (id, seen) in self.clusters.iter_mut().filter(|(_, seen)| is_enough && in_use(seen)) {
+            let is_certain = !seen.may_be_used_up();
+            makes_room = makes_room.or(Some((*id, is_certain)));
+            seen.may_make_room = true;
+            if is_certain {
+                break;
+            }
+        }
+        self.room_wanted = wanted;
+        self.happens(Event::RoomWanted(wanted));
+        self.room_wanted = false;
+        let ended = self.those(|seen| seen.ending).len() > ending;
+        self.wanted_for = wanted.then_some(if ended || is_enough { 0 } else { grants });
+        if let Some((id, true)) = makes_room.filter(|_| !ended) {
+            self.clusters.get_mut(&id).unwrap().makes_room = true;
+        }
+    }
+
     /// Clusters end with their keeper; whoever waits asks the next one, whoever has a lease has lost it.
     fn keeper_dies(&mut self) {
         self.ledger = ledger();
+        self.wanted_for = None;
         self.clusters.clear();
         self.gone.clear();
         self.overtaken.clear();

@@ -21,6 +21,9 @@ pub(super) struct Seen {
     pub(super) gating: bool,
     pub(super) kept_until: Duration,
     pub(super) granted: usize,
+    /// It may have been chosen to make room for others, or certainly was.
+    pub(super) may_make_room: bool,
+    pub(super) makes_room: bool,
     pub(super) numbers: BTreeSet<u64>,
     pub(super) accounts: BTreeSet<usize>,
     /// All accounts below are given away, or never will be.
@@ -58,8 +61,12 @@ impl Seen {
         !self.owners.is_empty() && self.owners.is_disjoint(living)
     }
 
-    /// Whether it may have too few accounts for somebody.
+    /// Whether it may be granted no more, though nothing is wrong with it.
     pub(super) fn may_be_used_up(&self) -> bool {
+        self.may_make_room || self.lacks_accounts()
+    }
+
+    fn lacks_accounts(&self) -> bool {
         let drawn = self.drawn;
         drawn > 0 && (1..RESERVE).any(|reserve| drawn.next_multiple_of(reserve) + reserve > ACCOUNTS)
     }

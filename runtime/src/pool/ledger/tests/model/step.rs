@@ -26,7 +26,7 @@ pub(super) enum Step {
     },
     PlannerDies(u32),
     Pass(u64),
-    RoomWanted,
+    RoomWanted(bool),
     OwnerGone(u32),
     KeeperDies,
     Keep(usize),
@@ -45,7 +45,7 @@ impl Step {
             rest /= count;
             digit as usize
         };
-        let (kind, which, well) = (below(92), below(64), below(5) > 0);
+        let (kind, which, well) = (below(96), below(64), below(5) > 0);
         let owner = below(OWNERS.len() as u64) as u32;
         match kind {
             0..16 => Self::Attach {
@@ -63,7 +63,7 @@ impl Step {
             64..68 => Self::Plan { owner, key: below(3), users: below(3) },
             68..70 => Self::PlannerDies(owner),
             70..76 => Self::Pass(below(40) as u64),
-            76..78 => Self::RoomWanted,
+            76..78 | 91..95 => Self::RoomWanted(well),
             78..83 => Self::OwnerGone(owner),
             83..84 => Self::KeeperDies,
             84..87 => Self::Keep(which),

@@ -123,7 +123,9 @@ impl Model {
         assert!(!alone || seen.holders.is_empty(), "{client} is not alone on {seen:?}");
         assert!(seen.numbers.insert(grant.number), "a lease's number is given twice");
         assert_eq!(seen.users, grant.others, "who else used it");
+        assert!(!seen.makes_room, "{seen:?} is granted, and others lack its room");
         seen.granted += 1;
+        self.wanted_for.iter_mut().for_each(|grants| *grants += 1);
         seen.used = self.now;
         seen.owners.extend(owner);
         seen.users.push(wish.case.clone());
