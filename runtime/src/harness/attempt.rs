@@ -371,7 +371,8 @@ impl Attempt<'_> {
     /// The command that repeats the run.
     fn command(&self) -> String {
         let Self { name, case, seed, .. } = self;
-        format!("SCENARIO_SEED={seed} cargo test -p {} -- --exact {name}", case.def.package)
+        let ignored = if case.def.ignore.is_some() { " --include-ignored" } else { "" };
+        format!("SCENARIO_SEED={seed} cargo test -p {} --{ignored} --exact {name}", case.def.package)
     }
 
     /// The command that repeats the run, and where its files are.
