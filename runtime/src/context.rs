@@ -492,6 +492,16 @@ impl RunContext {
         let endpoints = self.endpoints().iter().find(|endpoints| endpoints.name == node);
         endpoints.map_or_else(|| format!("the log of {node}"), |endpoints| endpoints.log.clone())
     }
+
+    /// Where a person finds the logs of all nodes: folders, which are the cluster's only where nothing says otherwise.
+    pub(crate) fn logs_place(&self) -> String {
+        let place = |log: &String| match Path::new(log).parent() {
+            Some(folder) if folder.is_absolute() => folder.display().to_string(),
+            _ => log.clone(),
+        };
+        let places: BTreeSet<_> = self.endpoints().iter().map(|endpoints| place(&endpoints.log)).collect();
+        places.into_iter().collect::<Vec<_>>().join(", ")
+    }
 }
 
 pub(crate) fn derived(seed: u64, stream: &str) -> ChaCha8Rng {

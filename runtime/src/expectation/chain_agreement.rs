@@ -64,10 +64,7 @@ impl Expectation for ChainAgreement {
             .seen_all(nodes.iter().map(NodeView::describe))
             .seen_all(disagreements)
             .because("the nodes follow different chains")
-            .look(format!(
-                "the nodes' logs around the first block that differs, in {}",
-                cx.cluster_directory().display()
-            ))
+            .look(format!("the nodes' logs around the first block that differs, in {}", cx.logs_place()))
             .try_next(
                 "look for a partition, a reorganisation below the LIB, or nodes that share a leader key",
             ))

@@ -240,7 +240,7 @@ impl ConsensusLiveness {
             ))
             .seen_all(seen)
             .because(reasons.join("\n"))
-            .look(format!("the nodes' logs after the last block, in {}", cx.cluster_directory().display()))
+            .look(format!("the nodes' logs after the last block, in {}", cx.logs_place()))
             .try_next("check that enough stake is online, that nodes have their peers, and whether the slots are too short for this machine")
     }
 }

@@ -256,7 +256,7 @@ async fn window_end(cx: &RunContext, since: Instant, base: u64) -> Option<Failur
             ))
             .seen(format!("{} blocks", cx.feed().best_height() - base))
             .seen_all(cx.feed().nodes().iter().map(NodeView::describe))
-            .look(cx.cluster_directory().display().to_string()),
+            .look(cx.logs_place()),
     )
 }
 

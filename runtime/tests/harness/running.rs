@@ -48,7 +48,8 @@ fn a_failure_says_everything() -> Result<(), Failed> {
             "expected: every node to grow by at least ",
             "validator-0: height 5, tip ",
             "no block for ",
-            "look at: ",
+            // Nodes' logs are where their cluster says, which need not be the run's folder.
+            "look at: the nodes' logs after the last block, in the fake log of validator-0",
             "try: ",
             "repeat with: SCENARIO_SEED=",
             "cargo test -p logos-scenario-runtime -- --exact compose::scenarios::chains::stand_still",
