@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use libtest_mimic::{Completion, Failed, Trial};
+use regex::Regex;
 
 use crate::attach;
 use crate::case::{Case, CaseBackend, CaseDef, Sharing, duplicates};
@@ -135,7 +136,9 @@ fn render(directory: &str) -> ExitCode {
 /// Says what there is to say of a kind of failure.
 fn explain(code: &str) -> ExitCode {
     if let Some(text) = failure_index::section(code) {
-        println!("{text}");
+        // A terminal has no use for where links lead.
+        let links = Regex::new(r"\[(`[^`]+`)\]\([^)]+\)").expect("the pattern is valid");
+        println!("{}", links.replace_all(text, "$1"));
         return ExitCode::SUCCESS;
     }
     let codes: Vec<_> = failure_index::sections().map(|(code, _)| code).collect();

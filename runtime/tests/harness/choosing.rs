@@ -147,7 +147,7 @@ fn tags_are_listed() -> Result<(), Failed> {
 }
 
 fn codes_are_explained() -> Result<(), Failed> {
-    demand(&["--explain", "p02"], 0, &["P02: ConsensusLiveness", "- Remedy: "])?;
+    demand(&["--explain", "p02"], 0, &["P02: ConsensusLiveness", "a `message_delay` that", "- Remedy: "])?;
     let output = inner(&["--explain", "P99"], &[]);
     same(output.status.code(), Some(101))?;
     has(&text(&output.stderr), &["no failure has the code `P99`; there are P00, P01", "I09"])
