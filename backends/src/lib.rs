@@ -10,8 +10,11 @@
 //!     run.drive().await
 //! }
 //!
-//! logos_scenario::main!(program = Devnode::at(env!("CARGO_BIN_EXE_devnode")));
+//! logos_scenario::main!(program = MyNode);
 //! ```
+//!
+//! `MyNode` is what the framework must know of your node: the [quickstart](guide::quickstart) writes one, and the
+//! [`guide`] goes on from there, a chapter for each question.
 //!
 //! The attribute registers the function; [`main!`] collects all of them, deploys a cluster for each,
 //! drives what the body registered, judges what it expects, and reports an ordinary cargo test. The same
@@ -110,7 +113,7 @@ pub fn settings() -> impl Iterator<Item = &'static logos_scenario_runtime::env::
 /// here too: a linker leaves out what nothing mentions, and the program refuses to run without any of them.
 ///
 /// ```ignore
-/// logos_scenario::main!(program = Devnode::at(env!("CARGO_BIN_EXE_devnode")), scenarios = [my_scenarios]);
+/// logos_scenario::main!(program = MyNode, scenarios = [my_scenarios]);
 /// ```
 ///
 /// A target that forgot `harness = false` does not compile. A `#[test]` in a target that has it would never run,
