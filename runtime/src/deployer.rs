@@ -110,6 +110,25 @@ pub trait Deployer: Send + Sync + 'static {
     /// The cluster lives until [`Runner::teardown`], or until the runner is dropped. It has no part in
     /// `SCENARIO_MAX_NODES`: whoever has one cluster and makes another would wait for himself.
     ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use logos_scenario_runtime::fake::{FakeDeployer, FakeProgram};
+    /// # use logos_scenario_runtime::{Deployer, ScenarioBuilder, ScenarioBuilderExt, Topology};
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build()?.block_on(async {
+    /// # let scenario = ScenarioBuilder::with_topology(Topology::two_validators())
+    /// #     .with_program(FakeProgram)
+    /// #     .expect_consensus_liveness()
+    /// #     .with_run_duration(Duration::from_secs(60))
+    /// #     .build()?;
+    /// let runner = FakeDeployer::default().deploy(&scenario).await?;
+    /// let outcome = runner.run(&scenario).await;
+    /// runner.teardown().await?;
+    /// println!("{}", outcome?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// All that kept the cluster from becoming ready, as infrastructure failures. Nothing remains then.

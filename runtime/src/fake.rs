@@ -2,9 +2,10 @@
 //! and of workloads and expectations written for it.
 //!
 //! ```
+//! # use logos_scenario_runtime as logos_scenario;
 //! use std::time::Duration;
-//! use logos_scenario_runtime::fake::{FakeDeployer, FakeProgram};
-//! use logos_scenario_runtime::{Deployer, ScenarioBuilder, ScenarioBuilderExt, Topology};
+//! use logos_scenario::fake::{FakeDeployer, FakeProgram};
+//! use logos_scenario::{Deployer, ScenarioBuilder, ScenarioBuilderExt, Topology};
 //!
 //! # tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap().block_on(async {
 //! let scenario = ScenarioBuilder::with_topology(Topology::with_node_counts(3, 0))

@@ -127,7 +127,8 @@ impl fmt::Display for NetworkFault {
 /// Anything that is done to a cluster on purpose: to one node, whose name it has, or to the network.
 ///
 /// ```
-/// use logos_scenario_runtime::faults::{Fault, NetworkFault};
+/// # use logos_scenario_runtime as logos_scenario;
+/// use logos_scenario::faults::{Fault, NetworkFault};
 /// let json = r#"[{"kill":"validator-1"},{"partition":[["validator-0"],["validator-1"]]}]"#;
 /// let faults: Vec<Fault> = serde_json::from_str(json)?;
 /// assert_eq!(faults[0], Fault::Kill("validator-1".into()));

@@ -29,8 +29,9 @@ type Lookup = dyn Fn(String) -> BoxFuture<'static, io::Result<IpAddr>> + Send + 
 /// second, or where it is slow to come for up to ten, also if it is that there is none.
 ///
 /// ```
+/// # use logos_scenario_runtime as logos_scenario;
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
-/// use logos_scenario_runtime::names::Names;
+/// use logos_scenario::names::Names;
 /// let names = Names::default();
 /// assert_eq!(names.find("127.1.2.10:3000").await, Ok(([127, 1, 2, 10], 3000).into()));
 /// assert!(names.find("localhost:3000").await.unwrap().ip().is_loopback());

@@ -6,7 +6,8 @@
 //! calls [`Plan::render`]:
 //!
 //! ```
-//! use logos_scenario_runtime::plan::{Binding, Bindings, symbol};
+//! # use logos_scenario_runtime as logos_scenario;
+//! use logos_scenario::plan::{Binding, Bindings, symbol};
 //! # use std::time::SystemTime;
 //! let (host, port) = (symbol::peer_host("validator-0", "p2p"), symbol::peer_port("validator-0", "p2p"));
 //! let peer = format!("/ip4/{host}/tcp/{port}");
@@ -136,7 +137,8 @@ impl PlannedNode {
     /// [`NodeProgram`]'s to add:
     ///
     /// ```
-    /// use logos_scenario_runtime::plan::{Executable, NodePlanning, PlannedNode};
+    /// # use logos_scenario_runtime as logos_scenario;
+    /// use logos_scenario::plan::{Executable, NodePlanning, PlannedNode};
     /// fn plan(node: &NodePlanning<'_>) -> PlannedNode {
     ///     let executable = Executable { program: "mynode".into(), path: None };
     ///     PlannedNode { args: vec!["--verbose".into()], ..PlannedNode::new(node.node(), executable) }

@@ -68,18 +68,75 @@ pub struct Runner {
 
 impl Runner {
     /// Clients of all nodes.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use logos_scenario_runtime::fake::{FakeDeployer, FakeProgram};
+    /// # use logos_scenario_runtime::{Deployer, ScenarioBuilder, ScenarioBuilderExt, Topology};
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build()?.block_on(async {
+    /// # let scenario = ScenarioBuilder::with_topology(Topology::two_validators())
+    /// #     .with_program(FakeProgram)
+    /// #     .expect_consensus_liveness()
+    /// #     .with_run_duration(Duration::from_secs(60))
+    /// #     .build()?;
+    /// # let runner = FakeDeployer::default().deploy(&scenario).await?;
+    /// for client in runner.node_clients().all() {
+    ///     println!("{}: {}", client.name(), client.consensus_info().await?.height);
+    /// }
+    /// # runner.teardown().await?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn node_clients(&self) -> &NodeClients {
         &self.clients
     }
 
     /// What happened to the chain so far, and what will.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use logos_scenario_runtime::fake::{FakeDeployer, FakeProgram};
+    /// # use logos_scenario_runtime::{Deployer, ScenarioBuilder, ScenarioBuilderExt, Topology};
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build()?.block_on(async {
+    /// # let scenario = ScenarioBuilder::with_topology(Topology::two_validators())
+    /// #     .with_program(FakeProgram)
+    /// #     .expect_consensus_liveness()
+    /// #     .with_run_duration(Duration::from_secs(60))
+    /// #     .build()?;
+    /// # let runner = FakeDeployer::default().deploy(&scenario).await?;
+    /// let mut events = runner.feed().subscribe();
+    /// println!("{:?}", events.next().await);
+    /// # runner.teardown().await?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn feed(&self) -> &BlockFeed {
         &self.feed
     }
 
     /// What can be done to the nodes.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use logos_scenario_runtime::fake::{FakeDeployer, FakeProgram};
+    /// # use logos_scenario_runtime::{Deployer, ScenarioBuilder, ScenarioBuilderExt, Topology};
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build()?.block_on(async {
+    /// # let scenario = ScenarioBuilder::with_topology(Topology::two_validators())
+    /// #     .with_program(FakeProgram)
+    /// #     .expect_consensus_liveness()
+    /// #     .with_run_duration(Duration::from_secs(60))
+    /// #     .build()?;
+    /// # let runner = FakeDeployer::default().deploy(&scenario).await?;
+    /// runner.control().restart("validator-1").await?;
+    /// # runner.teardown().await?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn control(&self) -> NodeControl {
         let Scenario { topology, program, .. } = &self.scenario;
@@ -105,6 +162,27 @@ impl Runner {
 
     /// Runs a scenario from capture to judgement.
     ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use logos_scenario_runtime::fake::{FakeDeployer, FakeProgram};
+    /// # use logos_scenario_runtime::{Deployer, ScenarioBuilder, ScenarioBuilderExt, Topology};
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build()?.block_on(async {
+    /// # let scenario = ScenarioBuilder::with_topology(Topology::two_validators())
+    /// #     .with_program(FakeProgram)
+    /// #     .expect_consensus_liveness()
+    /// #     .with_run_duration(Duration::from_secs(60))
+    /// #     .build()?;
+    /// # let runner = FakeDeployer::default().deploy(&scenario).await?;
+    /// // Twice on one cluster, each time judged from where it begins.
+    /// runner.run(&scenario).await?;
+    /// let report = runner.run(&scenario).await?;
+    /// assert!(report.held.iter().any(|name| name == "ConsensusLiveness"));
+    /// # runner.teardown().await?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Every expectation that does not hold, and whatever kept the run from going its way.
@@ -113,6 +191,26 @@ impl Runner {
     }
 
     /// Captures and starts the workloads of a scenario; [`Driving::finish`] does the rest.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use logos_scenario_runtime::fake::{FakeDeployer, FakeProgram};
+    /// # use logos_scenario_runtime::{Deployer, ScenarioBuilder, ScenarioBuilderExt, Topology};
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build()?.block_on(async {
+    /// # let scenario = ScenarioBuilder::with_topology(Topology::two_validators())
+    /// #     .with_program(FakeProgram)
+    /// #     .expect_consensus_liveness()
+    /// #     .with_run_duration(Duration::from_secs(60))
+    /// #     .build()?;
+    /// # let runner = FakeDeployer::default().deploy(&scenario).await?;
+    /// let driving = runner.start(&scenario).await?;
+    /// // Here is room for what the test does itself.
+    /// let report = driving.finish().await?;
+    /// # runner.teardown().await?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///

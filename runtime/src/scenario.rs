@@ -220,8 +220,9 @@ impl Wallets {
 /// Collects a [`Scenario`] by hand.
 ///
 /// ```
+/// # use logos_scenario_runtime as logos_scenario;
 /// use std::time::Duration;
-/// use logos_scenario_runtime::{ScenarioBuilder, ScenarioBuilderExt};
+/// use logos_scenario::{ScenarioBuilder, ScenarioBuilderExt};
 /// # use logos_scenario_runtime::fake::FakeProgram;
 ///
 /// let scenario = ScenarioBuilder::topology_with(|t| t.network_star().validators(3).executors(2))
@@ -265,12 +266,22 @@ impl Parts {
 
 impl ScenarioBuilder {
     /// Begins with which nodes should exist.
+    ///
+    /// ```
+    /// # use logos_scenario_runtime::ScenarioBuilder;
+    /// let builder = ScenarioBuilder::topology_with(|t| t.network_full().validators(4).executors(1));
+    /// ```
     #[must_use]
     pub fn topology_with(with: impl FnOnce(TopologyBuilder) -> TopologyBuilder) -> Self {
         Self::with_topology(with(TopologyBuilder::default()))
     }
 
     /// Begins with a topology described elsewhere, such as a preset.
+    ///
+    /// ```
+    /// # use logos_scenario_runtime::{ScenarioBuilder, Topology};
+    /// let builder = ScenarioBuilder::with_topology(Topology::validator_and_executor());
+    /// ```
     #[must_use]
     pub fn with_topology(topology: TopologyBuilder) -> Self {
         Self {
@@ -289,6 +300,15 @@ impl ScenarioBuilder {
     }
 
     /// Sets the node program; by default the one that `main!` or [`install_program`] named.
+    ///
+    /// ```
+    /// # use logos_scenario_runtime::{ScenarioBuilder, ScenarioBuilderExt, Topology, fake::FakeProgram};
+    /// let scenario = ScenarioBuilder::with_topology(Topology::single())
+    ///     .with_program(FakeProgram)
+    ///     .expect_consensus_liveness()
+    ///     .build()?;
+    /// # Ok::<(), logos_scenario_runtime::BuildError>(())
+    /// ```
     #[must_use]
     pub fn with_program(self, program: impl NodeProgram) -> Self {
         self.with_shared_program(Arc::new(program))
@@ -300,12 +320,27 @@ impl ScenarioBuilder {
     }
 
     /// Gives the scenario `users` accounts of 100 units each.
+    ///
+    /// ```
+    /// # use logos_scenario_runtime::{ScenarioBuilder, ScenarioBuilderExt, Topology, fake::FakeProgram};
+    /// # let builder = ScenarioBuilder::with_topology(Topology::with_node_counts(3, 1)).with_program(FakeProgram).expect_consensus_liveness();
+    /// let scenario = builder.wallets(50).transactions_with(|tx| tx.rate(5).users(50)).build()?;
+    /// # Ok::<(), logos_scenario_runtime::BuildError>(())
+    /// ```
     #[must_use]
     pub fn wallets(self, users: usize) -> Self {
         self.with_wallet_config(users as u64 * DEFAULT_FUNDS, users)
     }
 
     /// Splits `total` units equally over `users` accounts; the rest goes to the first.
+    ///
+    /// ```
+    /// # use logos_scenario_runtime::{ScenarioBuilder, ScenarioBuilderExt, Topology, fake::FakeProgram};
+    /// # let builder = ScenarioBuilder::with_topology(Topology::with_node_counts(3, 1)).with_program(FakeProgram).expect_consensus_liveness();
+    /// // The first account has 334 units, the others 333.
+    /// let scenario = builder.with_wallet_config(1_000, 3).build()?;
+    /// # Ok::<(), logos_scenario_runtime::BuildError>(())
+    /// ```
     #[must_use]
     pub fn with_wallet_config(mut self, total: u64, users: usize) -> Self {
         self.wallets = Some(Wallets { total, users });
@@ -313,6 +348,15 @@ impl ScenarioBuilder {
     }
 
     /// Watches the chain for a time; 60 s by default.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use logos_scenario_runtime::{ScenarioBuilder, ScenarioBuilderExt, Topology, fake::FakeProgram};
+    /// # let builder = ScenarioBuilder::with_topology(Topology::with_node_counts(3, 1)).with_program(FakeProgram).expect_consensus_liveness();
+    /// let scenario = builder.with_run_duration(Duration::from_secs(90)).build()?;
+    /// assert_eq!(scenario.window().to_string(), "1m 30s");
+    /// # Ok::<(), logos_scenario_runtime::BuildError>(())
+    /// ```
     #[must_use]
     pub fn with_run_duration(mut self, window: Duration) -> Self {
         self.window = Window::Time(window);
@@ -320,6 +364,14 @@ impl ScenarioBuilder {
     }
 
     /// Watches the chain until its best tip has grown by so many blocks.
+    ///
+    /// ```
+    /// # use logos_scenario_runtime::{ScenarioBuilder, ScenarioBuilderExt, Topology, fake::FakeProgram};
+    /// # let builder = ScenarioBuilder::with_topology(Topology::with_node_counts(3, 1)).with_program(FakeProgram).expect_consensus_liveness();
+    /// let scenario = builder.with_run_blocks(100).build()?;
+    /// assert_eq!(scenario.window().to_string(), "100 blocks");
+    /// # Ok::<(), logos_scenario_runtime::BuildError>(())
+    /// ```
     #[must_use]
     pub fn with_run_blocks(mut self, blocks: u64) -> Self {
         self.window = Window::Blocks(blocks);
@@ -332,6 +384,18 @@ impl ScenarioBuilder {
     }
 
     /// Ends the run as soon as every expectation that is [awaited](crate::Expectation::awaited) holds.
+    ///
+    /// ```
+    /// # use logos_scenario_runtime as logos_scenario;
+    /// # use std::time::Duration;
+    /// # use logos_scenario_runtime::{ScenarioBuilder, ScenarioBuilderExt, Topology, fake::FakeProgram};
+    /// # let builder = ScenarioBuilder::with_topology(Topology::with_node_counts(3, 1)).with_program(FakeProgram).expect_consensus_liveness();
+    /// use logos_scenario::expectation::condition::{eventually, height_at_least};
+    ///
+    /// let high = eventually("high", Duration::from_secs(50), height_at_least(8));
+    /// let scenario = builder.with_expectation(high).until_satisfied().build()?;
+    /// # Ok::<(), logos_scenario_runtime::BuildError>(())
+    /// ```
     #[must_use]
     pub fn until_satisfied(self) -> Self {
         self.with_until(Until::Satisfied)
@@ -343,6 +407,14 @@ impl ScenarioBuilder {
     }
 
     /// Lets the scenario stop, kill, pause and restart nodes.
+    ///
+    /// ```
+    /// # use logos_scenario_runtime::{ScenarioBuilder, ScenarioBuilderExt, Topology, fake::FakeProgram};
+    /// # let builder = ScenarioBuilder::with_topology(Topology::with_node_counts(3, 1)).with_program(FakeProgram).expect_consensus_liveness();
+    /// let scenario = builder.enable_node_control().build()?;
+    /// assert!(scenario.needs().node_control);
+    /// # Ok::<(), logos_scenario_runtime::BuildError>(())
+    /// ```
     #[must_use]
     pub fn enable_node_control(mut self) -> Self {
         self.declared.node_control = true;
@@ -350,6 +422,14 @@ impl ScenarioBuilder {
     }
 
     /// Lets the scenario disturb the network.
+    ///
+    /// ```
+    /// # use logos_scenario_runtime::{ScenarioBuilder, ScenarioBuilderExt, Topology, fake::FakeProgram};
+    /// # let builder = ScenarioBuilder::with_topology(Topology::with_node_counts(3, 1)).with_program(FakeProgram).expect_consensus_liveness();
+    /// let scenario = builder.enable_faults().build()?;
+    /// assert!(scenario.needs().network_faults);
+    /// # Ok::<(), logos_scenario_runtime::BuildError>(())
+    /// ```
     #[must_use]
     pub fn enable_faults(mut self) -> Self {
         self.declared.network_faults = true;
@@ -357,6 +437,13 @@ impl ScenarioBuilder {
     }
 
     /// Sets what drives everything random; drawn and printed by default. `SCENARIO_SEED` goes before it.
+    ///
+    /// ```
+    /// # use logos_scenario_runtime::{ScenarioBuilder, ScenarioBuilderExt, Topology, fake::FakeProgram};
+    /// # let builder = ScenarioBuilder::with_topology(Topology::with_node_counts(3, 1)).with_program(FakeProgram).expect_consensus_liveness();
+    /// let scenario = builder.with_seed(7).build()?;
+    /// # Ok::<(), logos_scenario_runtime::BuildError>(())
+    /// ```
     #[must_use]
     pub fn with_seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
@@ -364,6 +451,14 @@ impl ScenarioBuilder {
     }
 
     /// Says which Prometheus has the nodes' metrics, by its base URL; by default `NOMOS_METRICS_QUERY_URL` does.
+    ///
+    /// ```
+    /// # use logos_scenario_runtime::{ScenarioBuilder, ScenarioBuilderExt, Topology, fake::FakeProgram};
+    /// # let builder = ScenarioBuilder::with_topology(Topology::with_node_counts(3, 1)).with_program(FakeProgram).expect_consensus_liveness();
+    /// let scenario = builder.with_metrics_query_url("http://127.0.0.1:9090").build()?;
+    /// assert!(scenario.outline().has_metrics);
+    /// # Ok::<(), logos_scenario_runtime::BuildError>(())
+    /// ```
     #[must_use]
     pub fn with_metrics_query_url(mut self, url: impl Into<String>) -> Self {
         self.metrics_query_url = Some(url.into());
@@ -372,6 +467,14 @@ impl ScenarioBuilder {
 
     /// Tells all nodes where their metrics are taken in over OTLP, as `NOMOS_METRICS_OTLP_INGEST_URL`, before the setting of
     /// that name. A loopback address is that of this machine wherever the nodes run.
+    ///
+    /// ```
+    /// # use logos_scenario_runtime::{ScenarioBuilder, ScenarioBuilderExt, Topology, fake::FakeProgram};
+    /// # let builder = ScenarioBuilder::with_topology(Topology::with_node_counts(3, 1)).with_program(FakeProgram).expect_consensus_liveness();
+    /// let url = "http://127.0.0.1:9090/api/v1/otlp/v1/metrics";
+    /// let scenario = builder.with_metrics_otlp_ingest_url(url).build()?;
+    /// # Ok::<(), logos_scenario_runtime::BuildError>(())
+    /// ```
     #[must_use]
     pub fn with_metrics_otlp_ingest_url(mut self, url: impl Into<String>) -> Self {
         self.metrics_otlp_ingest_url = Some(url.into());
@@ -379,6 +482,13 @@ impl ScenarioBuilder {
     }
 
     /// Says which Grafana shows the nodes' metrics, by its base URL; by default `NOMOS_GRAFANA_URL` does.
+    ///
+    /// ```
+    /// # use logos_scenario_runtime::{ScenarioBuilder, ScenarioBuilderExt, Topology, fake::FakeProgram};
+    /// # let builder = ScenarioBuilder::with_topology(Topology::with_node_counts(3, 1)).with_program(FakeProgram).expect_consensus_liveness();
+    /// let scenario = builder.with_grafana_url("http://127.0.0.1:3000").build()?;
+    /// # Ok::<(), logos_scenario_runtime::BuildError>(())
+    /// ```
     #[must_use]
     pub fn with_grafana_url(mut self, url: impl Into<String>) -> Self {
         self.grafana_url = Some(url.into());
@@ -386,6 +496,13 @@ impl ScenarioBuilder {
     }
 
     /// The scenario.
+    ///
+    /// ```
+    /// # use logos_scenario_runtime::{ScenarioBuilder, ScenarioBuilderExt, Topology, fake::FakeProgram};
+    /// let refused = ScenarioBuilder::with_topology(Topology::with_node_counts(0, 1)).with_program(FakeProgram).build();
+    /// let problems = refused.err().expect("it has neither a validator nor anything to prove").problems;
+    /// assert_eq!(problems.len(), 2);
+    /// ```
     ///
     /// # Errors
     ///
@@ -592,33 +709,86 @@ pub trait ScenarioBuilderExt: Sized {
     fn parts(&mut self) -> &mut Parts;
 
     /// Adds a workload and the expectations it brings.
+    ///
+    /// ```
+    /// # use logos_scenario_runtime as logos_scenario;
+    /// # use logos_scenario_runtime::{ScenarioBuilder, ScenarioBuilderExt, Topology, fake::FakeProgram};
+    /// # let builder = ScenarioBuilder::with_topology(Topology::with_node_counts(3, 1)).with_program(FakeProgram).expect_consensus_liveness();
+    /// use logos_scenario::Transactions;
+    ///
+    /// let scenario = builder.with_workload(Transactions::default().rate(2)).build()?;
+    /// # Ok::<(), logos_scenario_runtime::BuildError>(())
+    /// ```
     fn with_workload(mut self, workload: impl Workload) -> Self {
         self.parts().workloads.push(AnyWorkload::new(workload));
         self
     }
 
     /// Adds an expectation.
+    ///
+    /// ```
+    /// # use logos_scenario_runtime as logos_scenario;
+    /// # use logos_scenario_runtime::{ScenarioBuilder, ScenarioBuilderExt, Topology, fake::FakeProgram};
+    /// # let builder = ScenarioBuilder::with_topology(Topology::with_node_counts(3, 1)).with_program(FakeProgram).expect_consensus_liveness();
+    /// use logos_scenario::ChainAgreement;
+    ///
+    /// let scenario = builder.with_expectation(ChainAgreement::default()).build()?;
+    /// # Ok::<(), logos_scenario_runtime::BuildError>(())
+    /// ```
     fn with_expectation(mut self, expectation: impl Expectation) -> Self {
         self.parts().expectations.push(AnyExpectation::new(expectation));
         self
     }
 
     /// Submits signed transfers, by default one per block, and expects each in a block.
+    ///
+    /// ```
+    /// # use logos_scenario_runtime::{ScenarioBuilder, ScenarioBuilderExt, Topology, fake::FakeProgram};
+    /// # let builder = ScenarioBuilder::with_topology(Topology::with_node_counts(3, 1)).with_program(FakeProgram).expect_consensus_liveness();
+    /// let scenario = builder.transactions_with(|tx| tx.rate(5).users(20)).build()?;
+    /// # Ok::<(), logos_scenario_runtime::BuildError>(())
+    /// ```
     fn transactions_with(self, with: impl FnOnce(Transactions) -> Transactions) -> Self {
         self.with_workload(with(Transactions::default()))
     }
 
     /// Publishes blobs, by default one per block, and expects each to be available.
+    ///
+    /// ```
+    /// # use logos_scenario_runtime::{ScenarioBuilder, ScenarioBuilderExt, Topology, fake::FakeProgram};
+    /// # let builder = ScenarioBuilder::with_topology(Topology::with_node_counts(3, 1)).with_program(FakeProgram).expect_consensus_liveness();
+    /// let scenario = builder.da_with(|da| da.channel_rate(1).blob_rate(2)).build()?;
+    /// # Ok::<(), logos_scenario_runtime::BuildError>(())
+    /// ```
     fn da_with(self, with: impl FnOnce(Blobs) -> Blobs) -> Self {
         self.with_workload(with(Blobs::default()))
     }
 
     /// Disturbs nodes, and expects each that comes back to catch up.
+    ///
+    /// ```
+    /// # use logos_scenario_runtime::{ScenarioBuilder, ScenarioBuilderExt, Topology, fake::FakeProgram};
+    /// # let builder = ScenarioBuilder::with_topology(Topology::with_node_counts(3, 1)).with_program(FakeProgram).expect_consensus_liveness();
+    /// let scenario = builder
+    ///     .enable_node_control()
+    ///     .chaos_with(|chaos| chaos.node("validator-1").at_height(5).kill().restart_after_blocks(3))
+    ///     .build()?;
+    /// # Ok::<(), logos_scenario_runtime::BuildError>(())
+    /// ```
     fn chaos_with<C: Into<Chaos>>(self, with: impl FnOnce(Chaos) -> C) -> Self {
         self.with_workload(with(Chaos::default()).into())
     }
 
     /// Expects every node's chain to grow as fast as a healthy chain is sure to.
+    ///
+    /// ```
+    /// # use logos_scenario_runtime::{ScenarioBuilder, ScenarioBuilderExt, Topology, fake::FakeProgram};
+    /// let scenario = ScenarioBuilder::with_topology(Topology::two_validators())
+    ///     .with_program(FakeProgram)
+    ///     .expect_consensus_liveness()
+    ///     .build()?;
+    /// # Ok::<(), logos_scenario_runtime::BuildError>(())
+    /// ```
     fn expect_consensus_liveness(self) -> Self {
         self.with_expectation(ConsensusLiveness::default())
     }

@@ -12,10 +12,11 @@ pub const POLL: Duration = Duration::from_millis(50);
 /// instead; the last of these is in the error.
 ///
 /// ```
+/// # use logos_scenario_runtime as logos_scenario;
 /// # use std::time::Duration;
 /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
 /// let mut asked = 0;
-/// let answer = logos_scenario_runtime::wait::until("the third answer", Duration::from_secs(5), || {
+/// let answer = logos_scenario::wait::until("the third answer", Duration::from_secs(5), || {
 ///     asked += 1;
 ///     async move { if asked < 3 { Err(format!("answer {asked}")) } else { Ok(asked) } }
 /// })

@@ -41,8 +41,9 @@ pub const FALSE_FAILURES: f64 = 1e-6;
 /// How fast a healthy chain is sure to grow.
 ///
 /// ```
+/// # use logos_scenario_runtime as logos_scenario;
 /// use std::time::Duration;
-/// use logos_scenario_runtime::{Consensus, expectation::bound::Growth};
+/// use logos_scenario::{Consensus, expectation::bound::Growth};
 ///
 /// let growth = Growth::of(&Consensus::DEFAULT, Duration::from_millis(50));
 /// assert_eq!(growth.blocks_in(30, 1e-6), 16);

@@ -5,9 +5,10 @@
 //! [`not`](Condition::not) make of them; [`eventually`], [`always`] and [`sometimes`] make expectations.
 //!
 //! ```
+//! # use logos_scenario_runtime as logos_scenario;
 //! use std::time::Duration;
-//! use logos_scenario_runtime::expectation::condition::{Answer, Condition, always, eventually, height_at_least, nodes_agree};
-//! use logos_scenario_runtime::RunContext;
+//! use logos_scenario::expectation::condition::{Answer, Condition, always, eventually, height_at_least, nodes_agree};
+//! use logos_scenario::RunContext;
 //!
 //! let quick = eventually("quick", Duration::from_secs(30), height_at_least(10).and(nodes_agree()));
 //! let short = always("short", |cx: RunContext| async move {

@@ -18,7 +18,8 @@ use crate::wait::pause;
 /// seen is in the report's section `resource_use`.
 ///
 /// ```
-/// use logos_scenario_runtime::expectation::ResourceUse;
+/// # use logos_scenario_runtime as logos_scenario;
+/// use logos_scenario::expectation::ResourceUse;
 ///
 /// let bounds = ResourceUse::default().memory_at_most(512 << 20).cores_at_most(1.0).excess(0.05);
 /// ```

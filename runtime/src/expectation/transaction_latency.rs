@@ -46,8 +46,9 @@ impl fmt::Display for TransactionStage {
 /// workload [`Transactions`](crate::workload::Transactions).
 ///
 /// ```
+/// # use logos_scenario_runtime as logos_scenario;
 /// # use std::time::Duration;
-/// use logos_scenario_runtime::expectation::{TransactionLatency, TransactionStage};
+/// use logos_scenario::expectation::{TransactionLatency, TransactionStage};
 ///
 /// let objectives = TransactionLatency::default()
 ///     .at_most(TransactionStage::Pooled, 0.99, Duration::from_millis(500))

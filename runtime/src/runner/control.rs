@@ -71,9 +71,10 @@ impl NodeControl {
     /// A cluster with a node that was started otherwise is used by no other scenario afterwards.
     ///
     /// ```
+    /// # use logos_scenario_runtime as logos_scenario;
     /// use std::time::Duration;
-    /// use logos_scenario_runtime::fake::{FakeDeployer, FakeProgram};
-    /// use logos_scenario_runtime::{ChainAgreement, Deployer, ScenarioBuilder, ScenarioBuilderExt, Topology};
+    /// use logos_scenario::fake::{FakeDeployer, FakeProgram};
+    /// use logos_scenario::{ChainAgreement, Deployer, ScenarioBuilder, ScenarioBuilderExt, Topology};
     ///
     /// # tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap().block_on(async {
     /// let scenario = ScenarioBuilder::with_topology(Topology::two_validators())
