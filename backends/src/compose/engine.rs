@@ -30,7 +30,7 @@ const SOCKET: &str = "/var/run/docker.sock";
 /// How long the engine may take to say which version it is.
 const GREETING: Duration = Duration::from_secs(10);
 /// How long the engine may remove nothing of what it was told to remove.
-const STANDSTILL: Duration = Duration::from_secs(10);
+const STANDSTILL: Duration = Duration::from_secs(30);
 /// What one request may take, in seconds.
 const REQUEST: u64 = 120;
 
