@@ -15,6 +15,7 @@ pub(crate) use body::told;
 pub use body::{Body, BodyFuture, ScenarioResult, WithRun, WithoutRun, call, outcome};
 
 /// One `#[scenario]` function, as the attribute registers it.
+#[derive(Debug)]
 pub struct CaseDef {
     /// Name of the function.
     pub function: &'static str,
@@ -156,8 +157,10 @@ pub trait OwnBackend<Marker> {
 }
 
 /// Marks a deployer.
+#[derive(Debug)]
 pub struct Itself;
 /// Marks a function that returns a deployer.
+#[derive(Debug)]
 pub struct Made<D>(std::marker::PhantomData<D>);
 
 impl<D: Deployer> OwnBackend<Itself> for D {

@@ -38,6 +38,8 @@ pub use clients::NodeClients;
 #[derive(Clone)]
 pub struct RunContext(Arc<Inner>);
 
+debug_as!(RunContext, |this| lease: this.0.lease, seed: this.0.seed, directory: this.0.directory);
+
 /// What a run is made of; the runner fills it in.
 pub(crate) struct Inner {
     pub(crate) topology: Topology,

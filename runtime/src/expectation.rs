@@ -150,6 +150,8 @@ impl<E: Expectation> DynExpectation for E {
 #[derive(Clone)]
 pub struct AnyExpectation(Arc<dyn DynExpectation>);
 
+debug_as!(AnyExpectation, |this| name: this.name());
+
 /// An expectation with what it saw before the workloads started.
 pub(crate) struct Captured(AnyExpectation, AnyBaseline);
 

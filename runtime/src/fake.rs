@@ -247,6 +247,8 @@ pub struct FakeCluster {
     own_faults: Vec<(String, u64, Fault)>,
 }
 
+debug_as!(FakeCluster, |this| description: this.description);
+
 impl Drop for FakeCluster {
     fn drop(&mut self) {
         self.ticker.abort();

@@ -55,6 +55,7 @@ pub struct Block {
 
 /// Something that happened to the chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Event {
     /// A block not seen before; its parent came before it.
     Block(Arc<Block>),
@@ -129,6 +130,8 @@ pub struct BlockFeed {
     origin: u64,
     _followers: Arc<JoinSet<()>>,
 }
+
+debug_as!(BlockFeed, |this| height: this.best_height());
 
 struct Shared {
     tree: Mutex<Tree>,
@@ -292,6 +295,8 @@ pub struct Subscription {
     changes: watch::Receiver<u64>,
     next: u64,
 }
+
+debug_as!(Subscription, |this| next: this.next);
 
 impl Subscription {
     /// The next event, awaited if there is none yet. Cancellation loses nothing.

@@ -7,6 +7,18 @@
 //!
 //! This crate knows blockchains and no backend. Users depend on `logos-scenario`, which re-exports it.
 
+/// A `Debug` of what tells a handle from another: what is behind it says nothing, or more than anybody can read.
+macro_rules! debug_as {
+    ($type:ty, |$this:ident| $($name:ident: $value:expr),+) => {
+        impl std::fmt::Debug for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                let $this = self;
+                f.debug_struct(stringify!($type))$(.field(stringify!($name), &$value))+.finish_non_exhaustive()
+            }
+        }
+    };
+}
+
 pub mod case;
 pub mod context;
 pub mod deployer;

@@ -47,6 +47,8 @@ pub struct Recording {
     lacked: Mutex<BTreeMap<String, BTreeSet<String>>>,
 }
 
+debug_as!(Recording, |this| directory: this.directory);
+
 impl Recording {
     /// Of the run in a directory, which begins now.
     pub(crate) fn new(directory: &Path, saved: Saved) -> Self {

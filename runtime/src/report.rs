@@ -27,6 +27,7 @@ pub(crate) use saved::{Saved, SavedBlock, SavedEvent, Submission, What, read_eve
 /// A step of a run, each timed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Phase {
     /// Waiting for a cluster, or for room for one.
     Queue,

@@ -38,6 +38,8 @@ pub struct Run {
     drives: Arc<Drives>,
 }
 
+debug_as!(Run, |this| runner: this.runner, parts: this.parts);
+
 /// What one body did, whatever it makes of the results.
 #[derive(Default)]
 pub(crate) struct Drives {
@@ -233,6 +235,8 @@ pub struct Started {
     driving: Driving,
     drives: Arc<Drives>,
 }
+
+debug_as!(Started, |this| driving: this.driving);
 
 impl Started {
     /// What the test may see and do meanwhile.

@@ -66,6 +66,8 @@ pub struct Runner {
     recording: Option<Arc<Recording>>,
 }
 
+debug_as!(Runner, |this| backend: this.backend, lease: this.lease, directory: this.directory);
+
 impl Runner {
     /// Clients of all nodes.
     ///

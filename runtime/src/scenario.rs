@@ -94,6 +94,15 @@ pub struct Scenario {
     pub(crate) grafana_url: Option<Url>,
 }
 
+debug_as!(
+    Scenario,
+    |this| topology: this.topology,
+    workloads: this.workloads,
+    expectations: this.expectations,
+    window: this.window,
+    seed: this.seed
+);
+
 impl Scenario {
     /// Which nodes should exist.
     #[must_use]
@@ -251,8 +260,10 @@ pub struct ScenarioBuilder {
     grafana_url: Option<String>,
 }
 
+debug_as!(ScenarioBuilder, |this| topology: this.topology, parts: this.parts, window: this.window);
+
 /// What acts and what judges.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Parts {
     pub(crate) workloads: Vec<AnyWorkload>,
     pub(crate) expectations: Vec<AnyExpectation>,

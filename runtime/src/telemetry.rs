@@ -70,6 +70,7 @@ pub struct Range {
 
 /// Why a query has no answer.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum QueryError {
     /// Nobody answered.
     #[error("{url} does not answer")]

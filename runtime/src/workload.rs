@@ -148,6 +148,8 @@ impl<W: Workload> DynWorkload for W {
 #[derive(Clone)]
 pub struct AnyWorkload(Arc<dyn DynWorkload>);
 
+debug_as!(AnyWorkload, |this| name: this.name());
+
 impl AnyWorkload {
     /// Wraps a workload.
     #[must_use]

@@ -29,8 +29,10 @@ pub trait Body<Marker> {
 }
 
 /// Marks a body with an argument.
+#[derive(Debug)]
 pub struct WithRun<R>(std::marker::PhantomData<R>);
 /// Marks a body without an argument.
+#[derive(Debug)]
 pub struct WithoutRun<R>(std::marker::PhantomData<R>);
 
 impl<F: AsyncFn(&mut Run) -> R + 'static, R> Body<WithRun<R>> for F {

@@ -133,6 +133,8 @@ pub struct Backend {
     path: Option<&'static str>,
 }
 
+debug_as!(Backend, |this| name: this.deployer.name());
+
 impl Backend {
     /// Wraps a deployer.
     #[must_use]
@@ -200,6 +202,8 @@ impl Deployer for Backend {
 /// The cluster of a [`Backend`], of any type. Cheap to clone; it is gone with the last clone.
 #[derive(Clone)]
 pub struct AnyCluster(Arc<dyn DynCluster>);
+
+debug_as!(AnyCluster, |this| description: this.0.description());
 
 impl Cluster for AnyCluster {
     fn description(&self) -> &ClusterDescription {

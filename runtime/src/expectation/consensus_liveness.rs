@@ -54,12 +54,14 @@ impl ConsensusLiveness {
 }
 
 /// Heights of all nodes at one moment.
+#[derive(Debug)]
 struct Heights {
     slot: u64,
     nodes: Vec<u64>,
 }
 
 /// Where everybody was before the workloads started, and who is there since.
+#[derive(Debug)]
 pub struct Start {
     heights: Heights,
     presence: Presence,

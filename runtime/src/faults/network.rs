@@ -49,6 +49,8 @@ pub struct Faults {
     past: bool,
 }
 
+debug_as!(Faults, |this| state: this.state);
+
 /// Hears of every failure, whatever becomes of it.
 type Failed = Arc<dyn Fn(&Failure) + Send + Sync>;
 

@@ -11,6 +11,7 @@ use super::logs::{self, Logs};
 use crate::runner::{TASK, panic_text};
 
 /// One `#[test]` function, as its attribute registers it.
+#[derive(Debug)]
 pub struct PlainTest {
     /// Name of the function.
     pub function: &'static str,

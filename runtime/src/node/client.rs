@@ -125,6 +125,7 @@ pub enum TransactionStatus {
 
 /// A request that did not bring what was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum ClientError {
     /// No reply came.
     #[error("{node} did not answer {url}: {cause}")]

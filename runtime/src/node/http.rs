@@ -97,6 +97,8 @@ pub struct Streamed {
     pub lines: BoxStream<'static, Result<String, String>>,
 }
 
+debug_as!(Streamed, |this| status: this.status);
+
 /// Carries requests over HTTP.
 #[derive(Clone, Debug)]
 pub struct HttpTransport {

@@ -14,6 +14,8 @@ pub struct NodeControl {
     planned: Arc<Planned>,
 }
 
+debug_as!(NodeControl, |this| description: this.cluster.description());
+
 /// What the nodes of a cluster were planned by.
 pub(crate) struct Planned {
     pub(crate) topology: Topology,

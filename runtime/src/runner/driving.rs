@@ -39,6 +39,8 @@ pub struct Driving {
     pub(super) unfinished: Unfinished,
 }
 
+debug_as!(Driving, |this| context: this.cx);
+
 /// Cancels a run that is dropped before it was judged.
 pub(super) struct Unfinished(Option<RunContext>);
 

@@ -48,6 +48,15 @@ pub struct Chain {
     led: HashMap<(PublicKey, u64), HeaderId>,
 }
 
+impl std::fmt::Debug for Chain {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Chain")
+            .field("tip", &self.main.last())
+            .field("lib", &self.lib)
+            .finish_non_exhaustive()
+    }
+}
+
 struct Entry {
     /// Genesis has none.
     block: Option<Arc<Block>>,

@@ -32,6 +32,12 @@ pub struct Mempool<T> {
     dropped: Recent<TransactionId>,
 }
 
+impl<T> std::fmt::Debug for Mempool<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Mempool").field("pending", &self.ids).finish_non_exhaustive()
+    }
+}
+
 struct Parked<T> {
     transaction: Arc<SignedTransaction>,
     token: T,

@@ -7,6 +7,7 @@ use super::{Back, Chaos, PlannedFault, When};
 use crate::faults::{Fault, NetworkFault};
 
 /// A node that something is done to.
+#[derive(Debug)]
 #[must_use = "say when, and what happens then"]
 pub struct Target {
     chaos: Chaos,
@@ -14,6 +15,7 @@ pub struct Target {
 }
 
 /// A node and a moment.
+#[derive(Debug)]
 #[must_use = "say what happens then"]
 pub struct Moment {
     target: Target,
@@ -21,6 +23,7 @@ pub struct Moment {
 }
 
 /// Links that are disturbed.
+#[derive(Debug)]
 #[must_use = "say when"]
 pub struct Links {
     chaos: Chaos,
@@ -28,6 +31,7 @@ pub struct Links {
 }
 
 /// Something that happens; what `Then` says may follow.
+#[derive(Debug)]
 #[must_use]
 pub struct Scripted<Then> {
     chaos: Chaos,
@@ -35,12 +39,16 @@ pub struct Scripted<Then> {
 }
 
 /// The node is down and can be started again.
+#[derive(Debug)]
 pub struct Down;
 /// The node is paused and can be resumed.
+#[derive(Debug)]
 pub struct Paused;
 /// Links are disturbed and can be healed.
+#[derive(Debug)]
 pub struct Unhealed;
 /// Nothing has to follow.
+#[derive(Debug)]
 pub struct Over;
 
 impl Target {

@@ -9,7 +9,7 @@ use crate::wire::{
 };
 
 /// The body of `POST /disperse-data`.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Dispersal {
     /// The channel.
     pub channel_id: ChannelId,

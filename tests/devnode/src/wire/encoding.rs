@@ -4,7 +4,7 @@ use blake2::digest::consts::U32;
 use blake2::{Blake2b, Digest as _};
 
 /// Blake2b-256 over the binary encoding of a thing.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Hasher {
     state: Blake2b<U32>,
     length: usize,
