@@ -511,7 +511,7 @@ impl ScenarioBuilder {
     /// ```
     /// # use logos_scenario_runtime::{ScenarioBuilder, ScenarioBuilderExt, Topology, fake::FakeProgram};
     /// let refused = ScenarioBuilder::with_topology(Topology::with_node_counts(0, 1)).with_program(FakeProgram).build();
-    /// let problems = refused.err().expect("it has neither a validator nor anything to prove").problems;
+    /// let problems = refused.expect_err("it has neither a validator nor anything to prove").problems;
     /// assert_eq!(problems.len(), 2);
     /// ```
     ///
@@ -823,7 +823,7 @@ mod tests {
     }
 
     fn problems(builder: ScenarioBuilder) -> Vec<String> {
-        let error = builder.build().err().expect("the scenario has problems");
+        let error = builder.build().expect_err("the scenario has problems");
         error.problems.iter().map(ToString::to_string).collect()
     }
 
@@ -910,7 +910,7 @@ mod tests {
         let parts = Parts { workloads: vec![chaos], expectations: Vec::new() };
         let declared = builder().enable_node_control().build_base().unwrap().with_parts(&parts);
         assert!(declared.is_ok());
-        let error = builder().build_base().unwrap().with_parts(&parts).err().expect("it is not declared");
+        let error = builder().build_base().unwrap().with_parts(&parts).expect_err("it is not declared");
         let told = error.problems[0].to_string();
         assert!(told.starts_with("chaos: needs node_control, pause, which the scenario does not"), "{told}");
     }

@@ -195,7 +195,7 @@ async fn who_comes_back_follows_its_own_side_while_the_other_is_higher() {
 #[tokio::test(start_paused = true)]
 async fn a_partition_that_may_split_the_chain_has_to_be_meant() {
     let chaos = |chaos: Chaos| chaos.partition(TWO, THREE).at_height(10).heal_after_blocks(60);
-    let problems = five().chaos_with(chaos).build().err().expect("the lighter side makes 40 blocks").problems;
+    let problems = five().chaos_with(chaos).build().expect_err("the lighter side makes 40 blocks").problems;
     let told = problems[0].to_string();
     assert!(
         told.contains("a side of 40 % of the stake is expected to make 40.0 blocks of its own"),
@@ -229,7 +229,7 @@ async fn a_plan_with_links_repeats_byte_for_byte() {
 fn chaos_that_cannot_be_is_told_before_anything_runs() {
     let problems = |topology, chaos: fn(Chaos) -> Chaos| {
         let builder = ScenarioBuilder::with_topology(topology).with_program(FakeProgram).chaos_with(chaos);
-        let problems = builder.build().err().expect("it has problems").problems;
+        let problems = builder.build().expect_err("it has problems").problems;
         problems.iter().map(ToString::to_string).collect::<Vec<_>>()
     };
     assert_eq!(

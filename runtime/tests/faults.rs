@@ -23,7 +23,7 @@ async fn who_does_not_declare_faults_has_none() {
     let scenario = builder().build().unwrap();
     let runner = FakeDeployer::default().deploy(&scenario).await.unwrap();
     let driving = runner.start(&scenario).await.unwrap();
-    let failure = driving.context().faults().err().expect("they are not declared");
+    let failure = driving.context().faults().expect_err("they are not declared");
     assert_eq!(failure.class, FailureClass::Test);
     assert!(
         failure.to_string().contains("`#[scenario(faults)]`, or `.enable_faults()` by hand"),

@@ -23,7 +23,7 @@ async fn check(path: &str, value: impl Into<serde_json::Value>, within: Duration
     let topology =
         Topology::with_node_counts(3, 0).with_node("validator-1", |node| node.config(path, value.into()));
     let began = Instant::now();
-    let failed = deployed(topology).await.err().expect("the cluster does not become ready");
+    let failed = deployed(topology).await.expect_err("the cluster does not become ready");
     assert!(began.elapsed() <= within, "told after {:?}", began.elapsed());
     assert_eq!((failed.class(), failed.failures.len()), (FailureClass::Infrastructure, 1), "{failed}");
     for text in texts {
@@ -68,7 +68,7 @@ async fn a_chain_that_never_begins_is_told() {
         topology.with_node(name, |node| node.config("faults.stop_producing_at", 0))
     };
     let topology = ["validator-0", "validator-1"].into_iter().fold(Topology::two_validators(), idle);
-    let failed = deployed(topology).await.err().expect("there is no block");
+    let failed = deployed(topology).await.expect_err("there is no block");
     assert!(failed.to_string().contains("every node to have a first block within 1m"), "{failed}");
 }
 

@@ -241,7 +241,7 @@ async fn a_test_without_node_control_controls_no_nodes() {
     let scenario = builder().expect_consensus_liveness().build().unwrap();
     let runner = FakeDeployer::default().deploy(&scenario).await.unwrap();
     let driving = runner.start(&scenario).await.unwrap();
-    let refused = driving.context().control().err().expect("it is not declared");
+    let refused = driving.context().control().expect_err("it is not declared");
     assert!(refused.to_string().contains("`#[scenario(node_control)]`"), "{refused}");
     drop(driving);
     runner.teardown().await.unwrap();

@@ -105,7 +105,7 @@ async fn a_scenario_that_needs_more_than_its_backend_can_is_refused() -> anyhow:
         .enable_node_control()
         .expect_consensus_liveness()
         .build()?;
-    let refused = Plain.deploy(&scenario).await.err().expect("a plain backend controls no nodes");
+    let refused = Plain.deploy(&scenario).await.expect_err("a plain backend controls no nodes");
     assert_eq!(refused.class(), FailureClass::Infrastructure);
     assert!(refused.to_string().contains("`plain` to be capable of node_control"), "{refused}");
     Ok(())
@@ -152,7 +152,7 @@ async fn a_node_that_cannot_start_is_told_with_its_last_lines() -> anyhow::Resul
         .with_run_duration(Duration::from_secs(60))
         .build()?;
     let began = std::time::Instant::now();
-    let failed = LocalDeployer::default().deploy(&scenario).await.err().expect("two nodes want one port");
+    let failed = LocalDeployer::default().deploy(&scenario).await.expect_err("two nodes want one port");
     let text = failed.to_string();
     assert_eq!(failed.class(), FailureClass::Infrastructure);
     for part in
@@ -233,7 +233,7 @@ async fn check_refused(topology: logos_scenario::topology::TopologyBuilder, text
         .with_run_duration(Duration::from_secs(60))
         .build()
         .expect("the scenario is valid");
-    let failed = LocalDeployer::default().deploy(&scenario).await.err().expect("it does not become ready");
+    let failed = LocalDeployer::default().deploy(&scenario).await.expect_err("it does not become ready");
     assert_eq!(failed.class(), FailureClass::Infrastructure);
     for text in texts {
         assert!(failed.to_string().contains(text), "no `{text}` in:\n{failed}");

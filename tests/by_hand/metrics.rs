@@ -90,9 +90,9 @@ async fn thresholds_are_asked_of_a_real_prometheus() -> anyhow::Result<()> {
 fn a_threshold_without_a_prometheus_is_refused() {
     let builder = ScenarioBuilder::with_topology(Topology::two_validators()).with_program(devnode());
     let threshold = MetricThreshold::new("up").at_least(1.0);
-    let error = builder.clone().with_expectation(threshold.clone()).build().err().expect("there is none");
+    let error = builder.clone().with_expectation(threshold.clone()).build().expect_err("there is none");
     assert!(error.to_string().contains("there is no Prometheus to ask"), "{error}");
     let error = builder.with_expectation(threshold).with_metrics_query_url("localhost:9090").build();
-    let error = error.err().expect("it is no URL");
+    let error = error.expect_err("it is no URL");
     assert!(error.to_string().contains("scenario.metrics_query_url: `localhost:9090`"), "{error}");
 }

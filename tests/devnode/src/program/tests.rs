@@ -78,8 +78,7 @@ fn settings_that_the_node_does_not_have_are_told() {
     let build = |path: &str, value: Value| {
         scenario(|topology| topology.with_node("validator-0", |node| node.config(path, value)))
             .build()
-            .err()
-            .expect("the setting is refused")
+            .expect_err("the setting is refused")
             .to_string()
     };
     let unknown = build("faults.panic_on", 5.into());
