@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::feed::FeedStats;
+use crate::scenario::Window;
 use crate::workload::Counters;
 
 pub(crate) mod html;
@@ -76,10 +77,8 @@ pub struct Report {
     pub workloads: BTreeMap<String, Counters>,
     /// The expectations that held.
     pub held: Vec<String>,
-    /// Whether the run ended because all that it awaited held, so that it says nothing of later.
-    pub satisfied: bool,
-    /// What was left of its window then, such as `21.3s` or `12 blocks`.
-    pub saved: Option<String>,
+    /// What was left of its window, if the run ended because all that it awaited held: it says nothing of later.
+    pub saved: Option<Window>,
     /// How the chain fared.
     pub chain: FeedStats,
     /// What workloads and expectations reported, by name.

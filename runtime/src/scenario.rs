@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use reqwest::Url;
+use serde::{Deserialize, Serialize};
 
 use crate::deployer::Capabilities;
 use crate::env::{self, GRAFANA_URL, METRICS_URL, http_url};
@@ -21,7 +22,8 @@ use crate::workload::{AnyWorkload, Blobs, Chaos, Transactions, Workload};
 const INGEST_URL: &str = "try http://127.0.0.1:9090/api/v1/otlp/v1/metrics";
 
 /// For how long a chain is watched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Window {
     /// A time.
     Time(Duration),

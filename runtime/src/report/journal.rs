@@ -131,7 +131,8 @@ pub struct Drive {
     /// Whether it ended before its window, since something failed for certain.
     #[serde(default)]
     pub cut_short: bool,
-    /// What was left of the window of one that ended since all that it awaited held: it says nothing of later.
+    /// What was left of the window, such as `21s 300ms` or `12 blocks`, of one that ended since all that it awaited
+    /// held: it says nothing of later.
     #[serde(default)]
     pub saved: Option<String>,
 }

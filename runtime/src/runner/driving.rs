@@ -92,7 +92,7 @@ impl Driving {
     /// Every expectation that does not hold, and every workload that failed or did nothing.
     pub async fn finish(mut self) -> Result<Report, RunFailed> {
         let late = self.drive().await;
-        let saved = self.is_satisfied().then(|| self.window_left().to_string());
+        let saved = self.is_satisfied().then(|| self.window_left());
         let certain = self.judges.failed();
         self.timed(Phase::Drive, self.since);
 
@@ -191,7 +191,7 @@ impl Driving {
     fn conclude(
         self,
         late: Option<Failure>,
-        saved: Option<String>,
+        saved: Option<Window>,
         certain: &[String],
     ) -> Result<Report, RunFailed> {
         let Self { cx, judges, explained_by, workloads, phases, seed, mut unfinished, .. } = self;
@@ -227,11 +227,10 @@ impl Driving {
             chain: chain.clone(),
             sections: sections.clone(),
             cut_short: cx.was_cut_short(),
-            saved: saved.clone(),
+            saved: saved.map(|window| window.to_string()),
         });
         if failures.is_empty() {
-            let satisfied = saved.is_some();
-            return Ok(Report { seed, phases, workloads: did, held, satisfied, saved, chain, sections });
+            return Ok(Report { seed, phases, workloads: did, held, saved, chain, sections });
         }
         Err(RunFailed { failures })
     }
