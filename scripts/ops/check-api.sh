@@ -4,7 +4,7 @@
 #   scripts/ops/check-api.sh              since the last tag `v…`; there is nothing to tell before the first
 #   scripts/ops/check-api.sh <revision>   since any other
 #
-# It needs `cargo install --locked cargo-semver-checks`. Exit codes: 0 nothing, 1 something, 2 usage, 3 no such program.
+# It needs `cargo install --locked cargo-semver-checks`. Exit codes: 0 nothing, 100 something, 2 usage, 3 no such program.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
