@@ -105,6 +105,14 @@ impl LogPattern {
             .expected(format!("the log of {node} to be readable"))
             .seen(error.to_string())
     }
+
+    fn failure(&self, cx: &RunContext, bound: &str, found: Found, nodes: &BTreeMap<String, u64>) -> Failure {
+        let failure = Failure::new(FailureClass::Product, &self.name)
+            .expected(format!("{bound} lines that match"))
+            .seen(format!("{} lines", found.lines))
+            .seen_all(found.shown);
+        nodes.keys().fold(failure, |failure, node| failure.look(cx.log_place(node)))
+    }
 }
 
 impl Expectation for LogPattern {
@@ -186,15 +194,5 @@ impl Expectation for LogPattern {
                 (Some(_), None) => {}
             }
         }
-    }
-}
-
-impl LogPattern {
-    fn failure(&self, cx: &RunContext, bound: &str, found: Found, nodes: &BTreeMap<String, u64>) -> Failure {
-        let failure = Failure::new(FailureClass::Product, &self.name)
-            .expected(format!("{bound} lines that match"))
-            .seen(format!("{} lines", found.lines))
-            .seen_all(found.shown);
-        nodes.keys().fold(failure, |failure, node| failure.look(cx.log_place(node)))
     }
 }
