@@ -152,16 +152,23 @@ impl BlockFeed {
     /// for its tip four times a slot and at least every 250 ms.
     #[must_use]
     pub fn start(clients: &[NodeClient], program: Arc<dyn NodeProgram>, slot: Duration) -> Self {
-        Self::with_history(clients, program, slot, HISTORY)
+        Self::start_above(0, clients, program, slot)
     }
 
-    fn with_history(
+    /// [`start`](Self::start) on a chain that is there already: blocks up to this height are not fetched, and all chains
+    /// are taken to share them.
+    pub(crate) fn start_above(
+        height: u64,
         clients: &[NodeClient],
         program: Arc<dyn NodeProgram>,
         slot: Duration,
-        history: usize,
     ) -> Self {
-        let tree = Mutex::new(Tree::new(clients.iter().map(NodeClient::name), history));
+        let names = clients.iter().map(NodeClient::name);
+        Self::follow(Tree::new(names, height, HISTORY), clients, program, slot)
+    }
+
+    fn follow(tree: Tree, clients: &[NodeClient], program: Arc<dyn NodeProgram>, slot: Duration) -> Self {
+        let tree = Mutex::new(tree);
         let shared = Arc::new(Shared { tree, changes: watch::Sender::new(0), program, slot });
         let mut followers = JoinSet::new();
         for (index, client) in clients.iter().cloned().enumerate() {
@@ -223,7 +230,8 @@ impl BlockFeed {
         self.shared.lock().block(id).cloned()
     }
 
-    /// The chain that ends in `tip`, newest block first, without genesis.
+    /// The chain that ends in `tip`, newest block first, down to genesis, which it has not; on a cluster that others used
+    /// before, as far down as blocks were not final when the run began.
     #[must_use]
     pub fn chain(&self, tip: HeaderId) -> Vec<Arc<Block>> {
         self.shared.lock().chain(tip).cloned().collect()
@@ -240,7 +248,8 @@ impl BlockFeed {
         Chains(tips.iter().map(chain).collect())
     }
 
-    /// The height of the last block that the chains of two tips share; 0 is genesis.
+    /// The height of the last block that the chains of two tips share; 0 is genesis. What is older than the feed is taken
+    /// to be shared.
     #[must_use]
     pub fn common_height(&self, one: HeaderId, other: HeaderId) -> u64 {
         self.shared.lock().common_height(one, other)

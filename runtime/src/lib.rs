@@ -19,6 +19,7 @@ macro_rules! debug_as {
     };
 }
 
+#[doc(hidden)]
 pub mod case;
 pub mod context;
 pub mod deployer;
@@ -28,10 +29,13 @@ pub mod failure;
 pub mod fake;
 pub mod faults;
 pub mod feed;
+#[doc(hidden)]
 pub mod harness;
+#[doc(hidden)]
 pub mod names;
 pub mod node;
 pub mod plan;
+#[doc(hidden)]
 pub mod process;
 pub mod replay;
 pub mod report;

@@ -80,6 +80,14 @@ pub trait Workload: Send + Sync + 'static {
 }
 
 /// What a workload did, by name: `submitted` → 90.
+///
+/// ```
+/// use logos_scenario_runtime::Counters;
+///
+/// let did = Counters::default().with("submitted", 90).with("refused", 0);
+/// assert_eq!((did.get("submitted"), did.get("lost")), (Some(90), None));
+/// assert!(!did.all_zero());
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Counters(pub std::collections::BTreeMap<String, u64>);
 
@@ -89,6 +97,12 @@ impl Counters {
     pub fn with(mut self, name: &str, value: u64) -> Self {
         self.0.insert(name.to_owned(), value);
         self
+    }
+
+    /// One counter, if the workload has it.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<u64> {
+        self.0.get(name).copied()
     }
 
     /// Whether nothing was done.

@@ -30,5 +30,5 @@ if [ "$backend" != local ]; then
         kind load docker-image "${NOMOS_TESTNET_IMAGE:-logos-scenario-node:local}" --name "${context#kind-}"
     fi
 fi
-cargo build --quiet -p logos-scenario-tests --bins
-exec "target/debug/${backend}_runner" "${arguments[@]}"
+cargo build --quiet --bins
+exec cargo run --quiet --bin "${backend}_runner" -- "${arguments[@]}"

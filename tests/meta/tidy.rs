@@ -9,7 +9,7 @@ use super::root;
 fn files(extension: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders: Vec<PathBuf> =
-        ["macros", "runtime", "backends", "tests"].iter().map(|name| root().join(name)).collect();
+        ["macros", "runtime", "backends", "scripts", "tests"].iter().map(|name| root().join(name)).collect();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).expect("a folder of the workspace can be read") {
             let path = entry.expect("an entry can be read").path();
@@ -87,6 +87,14 @@ fn backends_know_no_chain() {
     let sources = sources.filter(|path| *path != root().join("backends/src/lib.rs")).collect();
     check("a backend names what only the runtime knows", sources, |_, text| {
         lines_with(text, &["genesis", "wallet", "utxo", "block_interval", "blockinterval", "mempool"])
+    });
+}
+
+#[test]
+fn scripts_are_short() {
+    check("what is no script any more, but a program", files("sh"), |_, text| {
+        let lines = text.lines().count();
+        (lines >= 40).then(|| format!("{lines} lines, expected fewer than 40: write it in Rust"))
     });
 }
 

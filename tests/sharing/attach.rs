@@ -64,7 +64,9 @@ fn others_are_refused(files: &Files, attached: &[(&str, &str)]) -> Result<(), Fa
         ["local::suite::pair::a", "local::suite::harm::a_stops_a_node", "compose::suite::contained::a"];
     let (passed, said) = run(files, attached, &cases)?;
     demand(!passed, "a scenario for another cluster ran on this one")?;
+    let repeat = format!("repeat with: SCENARIO_ATTACH={} SCENARIO_SEED=", attached[0].1);
     let told = [
+        repeat.as_str(),
         "it was kept after local::suite::single::e, whose topology, consensus, accounts or node program are others",
         "it wants its cluster to itself, and SCENARIO_ATTACH names one that others may use",
         "SCENARIO_ATTACH names a cluster of backend `local`",

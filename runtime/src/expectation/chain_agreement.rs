@@ -78,7 +78,7 @@ pub(crate) fn disagreements(feed: &BlockFeed, nodes: &[NodeView], lag_allowance:
     for (index, (one, left)) in known.iter().enumerate() {
         for (other, right) in &known[index + 1..] {
             let common = feed.common_height(left.tip, right.tip);
-            let depth = left.height.min(right.height) - common;
+            let depth = left.height.min(right.height).saturating_sub(common);
             if depth > lag_allowance {
                 found.push(format!(
                     "{} and {} forked after height {common}, {depth} blocks below the lower tip",

@@ -125,7 +125,7 @@ impl Recovery {
         else {
             return false;
         };
-        feed.common_height(own.1, best.1) + self.lag_allowance >= best.0
+        feed.common_height(own.1, best.1).min(own.0) + self.lag_allowance >= best.0
     }
 
     fn verdict(&self, cx: &RunContext, log: &ChaosLog) -> Result<(), Failure> {

@@ -124,10 +124,11 @@ impl Transport for Scripted {
     }
 }
 
-fn feed(nodes: &[Scripted], history: usize) -> BlockFeed {
+fn feed(nodes: &[Scripted], floor: u64, history: usize) -> BlockFeed {
     let client = |node: &Scripted| NodeClient::new("node", Role::Validator, Arc::new(Scripted::clone(node)));
     let clients: Vec<_> = nodes.iter().map(client).collect();
-    BlockFeed::with_history(&clients, Arc::new(FakeProgram), SLOT, history)
+    let tree = Tree::new(clients.iter().map(NodeClient::name), floor, history);
+    BlockFeed::follow(tree, &clients, Arc::new(FakeProgram), SLOT)
 }
 
 fn told(event: Event) -> String {
@@ -156,7 +157,7 @@ fn rest(events: &mut Subscription) -> Vec<Event> {
 async fn each_block_comes_once_and_parents_first() {
     let blocks = Blocks::new();
     let nodes = [Scripted::new(&blocks), Scripted::new(&blocks)];
-    let feed = feed(&nodes, HISTORY);
+    let feed = feed(&nodes, 0, HISTORY);
     let mut events = feed.subscribe();
     (0..3).for_each(|parent| _ = blocks.lock().unwrap().add(parent));
     nodes.iter().for_each(|node| node.follow(Some(3)));
@@ -172,7 +173,7 @@ async fn each_block_comes_once_and_parents_first() {
 async fn a_longer_branch_is_a_reorganisation_as_deep_as_what_it_abandons() {
     let blocks = Blocks::new();
     let nodes = [Scripted::new(&blocks), Scripted::new(&blocks)];
-    let feed = feed(&nodes, HISTORY);
+    let feed = feed(&nodes, 0, HISTORY);
     let mut events = feed.subscribe();
     (0..3).for_each(|parent| _ = blocks.lock().unwrap().add(parent));
     nodes[0].follow(Some(3));
@@ -186,10 +187,34 @@ async fn a_longer_branch_is_a_reorganisation_as_deep_as_what_it_abandons() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_older_than_the_feed_is_not_fetched_and_taken_to_be_shared() {
+    let blocks = Blocks::new();
+    let nodes = [Scripted::new(&blocks), Scripted::new(&blocks), Scripted::new(&blocks)];
+    (0..10).for_each(|parent| _ = blocks.lock().unwrap().add(parent));
+    // Another branch from below where the feed begins.
+    let forked = [2, 11, 12, 13, 14, 15].map(|parent| blocks.lock().unwrap().add(parent)).into_iter().max();
+    nodes[0].follow(Some(10));
+    nodes[1].follow(forked);
+    nodes[2].follow(Some(3));
+    let feed = feed(&nodes, 6, HISTORY);
+    feed.complete(["node"].into_iter()).await;
+    let seen: BTreeSet<_> = rest(&mut feed.replay()).into_iter().map(told).collect();
+    assert_eq!(
+        seen,
+        ["block 10", "block 15", "block 16", "block 7", "block 8", "block 9", "final 7"]
+            .map(str::to_owned)
+            .into()
+    );
+    assert_eq!(feed.chain(id(10)).len(), 4);
+    assert_eq!(feed.common_height(id(10), id(16)), 6, "they are apart above it");
+    assert_eq!(feed.common_height(id(10), id(3)), 6, "and a node that is still below is on both");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_slow_listener_is_told_how_much_it_missed() {
     let blocks = Blocks::new();
     let node = Scripted::new(&blocks);
-    let feed = feed(std::slice::from_ref(&node), 16);
+    let feed = feed(std::slice::from_ref(&node), 0, 16);
     let mut slow = feed.subscribe();
     (0..20).for_each(|parent| _ = blocks.lock().unwrap().add(parent));
     for tip in [4, 8, 12, 16, 20] {
@@ -210,7 +235,7 @@ async fn a_block_stream_tells_of_a_block_at_once_and_of_branches_that_no_tip_has
     let blocks = Blocks::new();
     let applied = tokio::sync::broadcast::Sender::new(16);
     let node = Scripted { applied: Some(applied.clone()), ..Scripted::new(&blocks) };
-    let feed = feed(std::slice::from_ref(&node), HISTORY);
+    let feed = feed(std::slice::from_ref(&node), 0, HISTORY);
     pause(SLOT / 10).await;
     let mut events = feed.subscribe();
     (0..2).for_each(|parent| _ = blocks.lock().unwrap().add(parent));
@@ -266,7 +291,7 @@ impl Model {
 async fn check_tree(steps: Vec<Step>) {
     let blocks = Blocks::new();
     let nodes = [0; 3].map(|_| Scripted::new(&blocks));
-    let feed = feed(&nodes, HISTORY);
+    let feed = feed(&nodes, 0, HISTORY);
     let mut live = feed.subscribe();
     let mut model = Model::default();
     for step in steps.into_iter().chain([Step::Look]) {

@@ -18,7 +18,7 @@ impl BlockFeed {
         program: Arc<dyn NodeProgram>,
         slot: Duration,
     ) -> Self {
-        let tree = Mutex::new(Tree::new(nodes, HISTORY));
+        let tree = Mutex::new(Tree::new(nodes, 0, HISTORY));
         let shared = Arc::new(Shared { tree, changes: watch::Sender::new(0), program, slot });
         Self { shared, origin: 0, _followers: Arc::new(JoinSet::new()) }
     }

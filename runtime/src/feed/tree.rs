@@ -9,7 +9,8 @@ use crate::node::{ConsensusInfo, HeaderId};
 /// All blocks of all branches, and what each node said of them.
 pub(super) struct Tree {
     blocks: HashMap<HeaderId, Arc<Block>>,
-    /// Blocks up to this height may be forgotten, and are not to be fetched again.
+    /// Up to this height blocks may be missing: the feed began above them, or forgot them. They are not to be fetched,
+    /// and all chains are taken to share them.
     floor: u64,
     finalized: HashSet<HeaderId>,
     pub(super) nodes: Vec<NodeView>,
@@ -19,11 +20,12 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    pub(super) fn new<'a>(nodes: impl Iterator<Item = &'a str>, history: usize) -> Self {
+    /// Of these nodes' chains above a height.
+    pub(super) fn new<'a>(nodes: impl Iterator<Item = &'a str>, floor: u64, history: usize) -> Self {
         let view = |name: &str| NodeView { name: name.into(), info: None, answered: None, error: None };
         Self {
             blocks: HashMap::new(),
-            floor: 0,
+            floor,
             finalized: HashSet::new(),
             nodes: nodes.map(view).collect(),
             best: None,
@@ -40,12 +42,12 @@ impl Tree {
         self.blocks.len()
     }
 
-    /// Whether a block of that height need not be fetched: it is here, was forgotten, or is genesis.
+    /// Whether a block of that height need not be fetched: it is here, below what the feed has, or genesis.
     pub(super) fn has(&self, id: HeaderId, height: u64) -> bool {
         height <= self.floor || self.blocks.contains_key(&id)
     }
 
-    /// Adds a block whose parent is here, or is genesis.
+    /// Adds a block whose parent need not be fetched.
     pub(super) fn add(&mut self, block: Block) {
         if self.has(block.id, block.height) {
             return;
@@ -99,15 +101,14 @@ impl Tree {
     }
 
     pub(super) fn common_height(&self, one: HeaderId, other: HeaderId) -> u64 {
-        let place = |id| (id, self.blocks.get(&id).map_or(0, |block| block.height));
+        let place = |id| (id, self.blocks.get(&id).map_or(self.floor, |block| block.height));
         let below = |(id, height): (HeaderId, u64)| {
             self.blocks.get(&id).map(|block| (block.parent, height.saturating_sub(1)))
         };
         let (mut one, mut other) = (place(one), place(other));
         while one != other {
             let (higher, lower) = if one.1 >= other.1 { (one, other) } else { (other, one) };
-            // Nothing below what is not here: genesis, or what was forgotten.
-            let Some(next) = below(higher) else { return 0 };
+            let Some(next) = below(higher) else { return self.floor };
             (one, other) = (next, lower);
         }
         one.1

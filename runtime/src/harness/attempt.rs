@@ -372,7 +372,13 @@ impl Attempt<'_> {
     fn command(&self) -> String {
         let Self { name, case, seed, .. } = self;
         let ignored = if case.def.ignore.is_some() { " --include-ignored" } else { "" };
-        format!("SCENARIO_SEED={seed} cargo test -p {} --{ignored} --exact {name}", case.def.package)
+        let attached = attach::file(case.backend.name());
+        let attached =
+            attached.map(|file| format!("SCENARIO_ATTACH={} ", file.display())).unwrap_or_default();
+        format!(
+            "{attached}SCENARIO_SEED={seed} cargo test -p {} --{ignored} --exact {name}",
+            case.def.package
+        )
     }
 
     /// The command that repeats the run, and where its files are.

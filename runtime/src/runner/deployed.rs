@@ -149,7 +149,7 @@ impl Deployed<'_> {
         journal.describe(|record| record.slot_zero = Some(journal.second_of(clock.start())));
         let began = Instant::now();
         let clients = NodeClients::new(clients(&*cluster, &*scenario.program));
-        let ready = ready::until_ready(&*cluster, &clients, scenario).await;
+        let ready = ready::until_ready(&*cluster, &clients, scenario, is_first).await;
         phases.push((Phase::Ready, began.elapsed()));
         // What happened before the lease was others' doing.
         let feed = if is_first { ready? } else { ready?.leased() };

@@ -15,7 +15,7 @@ use crate::failure::{Failure, FailureClass};
 use crate::feed::{BlockFeed, NodeView};
 use crate::node::NodeClient;
 use crate::scenario::Scenario;
-use crate::topology::Role;
+use crate::topology::{Consensus, Role};
 use crate::wait;
 
 /// What each stage may take.
@@ -29,22 +29,28 @@ const FIRST_SESSION: u64 = 0;
 const WRONG_ANSWERS: u32 = 10;
 const WRONG_FOR: Duration = Duration::from_secs(3);
 
-/// Waits until the cluster can be used; the result follows its chain.
+/// Waits until the cluster can be used; the result follows its chain, from genesis on where the run is the first on it.
 pub(super) async fn until_ready(
     cluster: &dyn DynCluster,
     clients: &NodeClients,
     scenario: &Scenario,
+    is_first: bool,
 ) -> Result<BlockFeed, Failure> {
     let stages = async {
         let starting = Starting::new(cluster, clients, scenario);
         starting.stages().await?;
-        let slot = scenario.topology().consensus().slot;
-        let feed = BlockFeed::start(clients.all(), Arc::clone(&scenario.program), slot);
+        let Consensus { slot, security_param, .. } = *scenario.topology().consensus();
+        let floor = if is_first {
+            0
+        } else {
+            starting.lowest_height().await.saturating_sub(u64::from(security_param) + 1)
+        };
+        let feed = BlockFeed::start_above(floor, clients.all(), Arc::clone(&scenario.program), slot);
         let complete = feed.complete(starting.nodes.iter().map(|node| node.client.name()));
         let complete = tokio::time::timeout(env::settings().scaled(STAGE), complete).await;
         complete.map(|()| feed.clone()).map_err(|_| {
             Failure::new(FailureClass::Infrastructure, "ready")
-                .expected("every node to tell its whole chain")
+                .expected("every node to tell its chain, block by block")
                 .seen_all(feed.nodes().iter().map(NodeView::describe))
         })
     };
@@ -218,6 +224,12 @@ impl<'a> Starting<'a> {
             self.stage(stage).await?;
         }
         Ok(())
+    }
+
+    /// The height that every node has.
+    async fn lowest_height(&self) -> u64 {
+        let infos = join_all(self.nodes.iter().map(|node| node.client.consensus_info())).await;
+        infos.into_iter().map(|info| info.map_or(0, |info| info.height)).min().unwrap_or(0)
     }
 
     /// Waits until every node has reached the stage, or one never will; the failure tells each node's last
