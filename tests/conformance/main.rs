@@ -80,7 +80,9 @@ fn main() -> ExitCode {
         problems.iter().for_each(|problem| eprintln!("error: {problem}"));
         return ExitCode::from(101);
     }
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    // They wait more than they compute.
+    arguments.test_threads.get_or_insert(6);
     let trials = subjects().into_iter().flat_map(|subject| trials(&subject, &arguments)).collect();
     libtest_mimic::run(&arguments, trials).exit_code()
 }
