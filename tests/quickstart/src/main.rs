@@ -26,9 +26,9 @@ fn text<'a>(config: &'a Value, key: &str) -> &'a str {
     config[key].as_str().unwrap_or_default()
 }
 
-/// The number of a block as an id; that of genesis is 0.
+/// The id of a block, which begins with its height; that of genesis is 0.
 fn id(height: u64) -> String {
-    format!("{height:064x}")
+    format!("{height:08x}{:056}", 0)
 }
 
 /// Where the chain ends.
@@ -43,7 +43,7 @@ async fn info(State(config): State<Config>) -> Json<Value> {
 
 /// The block with an id, `null` if there is none.
 async fn block(Json(id_of_block): Json<String>) -> Json<Value> {
-    let height = u64::from_str_radix(&id_of_block, 16).unwrap_or_default();
+    let height = u64::from_str_radix(id_of_block.get(..8).unwrap_or_default(), 16).unwrap_or_default();
     if height == 0 {
         return Json(Value::Null);
     }
