@@ -16,7 +16,7 @@ up() {
     command -v prometheus >/dev/null || { echo "there is no prometheus: apt-get install prometheus" >&2; exit 1; }
     down; mkdir -p "$here"; cargo build --quiet --bin otlp_collector >&2
     start collector $collector/metrics cargo run --quiet --bin otlp_collector -- 127.0.0.1:4318
-    start prometheus http://127.0.0.1:9090/-/ready prometheus --config.file=assets/grafana/prometheus.yml \
+    start prometheus http://127.0.0.1:9090/-/ready prometheus --config.file=assets/prometheus.yml \
         --storage.tsdb.path="$here/data" --web.listen-address=127.0.0.1:9090
     printf "export %s=$collector\n" NOMOS_OTLP_ENDPOINT NOMOS_OTLP_METRICS_ENDPOINT OTEL_EXPORTER_OTLP_ENDPOINT
     echo "export NOMOS_METRICS_QUERY_URL=http://127.0.0.1:9090"

@@ -25,9 +25,10 @@ const VARIABLES: [(&str, &str); 6] = [
 fn queries() -> anyhow::Result<BTreeMap<String, String>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../assets/grafana");
     let mut queries = BTreeMap::new();
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        let board: Value = serde_json::from_str(&fs::read_to_string(&path)?)?;
+    let paths: Vec<_> =
+        fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<anyhow::Result<_>>()?;
+    for path in paths.iter().filter(|path| path.extension().is_some_and(|extension| extension == "json")) {
+        let board: Value = serde_json::from_str(&fs::read_to_string(path)?)?;
         let of = board["title"].as_str().with_context(|| format!("{} has no title", path.display()))?;
         for panel in board["panels"].as_array().into_iter().flatten() {
             for target in panel["targets"].as_array().into_iter().flatten() {
