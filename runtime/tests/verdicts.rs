@@ -503,7 +503,10 @@ async fn what_does_not_hold_is_told_with_what_was_seen() {
         .with_expectation(sometimes("both", nodes_agree().and(height_at_least(1_000))))
         .with_expectation(sometimes("the contrary", height_at_least(0).not()))
         .with_expectation(always("known", unknown))
-        .with_expectation(BlockInterval::default().p95_at_most(Duration::from_secs(1)))
+        // One slot in ten is empty: the median is a slot, of 2 s, and the 95th percentile two.
+        .with_expectation(
+            BlockInterval::default().p50_at_most(Duration::from_secs(2)).p95_at_most(Duration::from_secs(3)),
+        )
         .with_expectation(LogPattern::new("no such line").at_least(1));
     let failed = run(FakeDeployer::default(), builder).await.unwrap_err();
     let subjects: Vec<_> = failed.failures.iter().map(|failure| failure.subject.as_str()).collect();
@@ -555,10 +558,14 @@ fn expectations_that_prove_nothing_are_refused() {
         .with_expectation(TransactionLatency::default())
         .with_expectation(ResourceUse::default().cores_at_most(0.0).excess(1.0))
         .with_expectation(MetricThreshold::new("up"))
+        .with_expectation(LogPattern::new("started").at_least(2).at_most(1))
+        .with_metrics_query_url("http://127.0.0.1:9090")
+        .with_expectation(MetricThreshold::new("up > 0").at_least(2.0).at_most(1.0))
+        .with_expectation(MetricThreshold::new("up > 1").at_least(f64::NAN))
         .build()
         .err()
         .unwrap();
     let places: Vec<_> = error.problems.iter().map(Problem::place).collect();
-    assert_eq!(places.len(), 10, "{error}");
+    assert_eq!(places.len(), 12, "{error}");
     assert!(error.to_string().contains("there are validator-0, validator-1, validator-2, executor-0"));
 }

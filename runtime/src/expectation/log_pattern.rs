@@ -16,6 +16,28 @@ use crate::wait::pause;
 /// of them together.
 ///
 /// Fails as soon as there are too many. A run that ends when it is satisfied goes on until there are enough.
+///
+/// ```
+/// # use logos_scenario_runtime as logos_scenario;
+/// # use std::time::Duration;
+/// # use logos_scenario::fake::{self, FakeDeployer, FakeProgram, Fault};
+/// # use logos_scenario::{ScenarioBuilder, ScenarioBuilderExt, Topology};
+/// use logos_scenario::LogPattern;
+///
+/// fake::in_no_time(async {
+///     let scenario = ScenarioBuilder::with_topology(Topology::with_node_counts(3, 0))
+///         .with_program(FakeProgram)
+///         .with_expectation(LogPattern::new("panicked").in_nodes(["validator-1"]).at_most(0))
+///         .with_run_duration(Duration::from_secs(60))
+///         .build()?;
+///     FakeDeployer::default().run(&scenario).await?;
+///
+///     let faulty = FakeDeployer::default().with_fault("validator-1", 5, Fault::Panic);
+///     let failed = faulty.run(&scenario).await.expect_err("it panics");
+///     assert!(failed.to_string().contains("LogPattern `panicked` failed (product)"));
+///     Ok(())
+/// });
+/// ```
 #[derive(Clone, Debug)]
 pub struct LogPattern {
     name: String,
@@ -135,6 +157,14 @@ impl Expectation for LogPattern {
             problem(
                 "has no bound, so it would prove nothing".to_owned(),
                 "add `.at_least(1)` or `.at_most(0)`",
+            );
+        }
+        if let (Some(least), Some(most)) = (self.at_least, self.at_most)
+            && least > most
+        {
+            problem(
+                format!("no log has at least {least} and at most {most} lines that match"),
+                "let `at_least` be no more than `at_most`",
             );
         }
         let names: Vec<_> = outline.topology.nodes().iter().map(|node| node.name.as_str()).collect();

@@ -12,6 +12,21 @@ use crate::telemetry::{QueryError, Sample};
 /// [`with_metrics_query_url`](crate::ScenarioBuilder::with_metrics_query_url) names. That knows what nodes said when it
 /// asked them last: an expression over what changes quickly is best one over a range, such as
 /// `max_over_time(devnode_mempool_transactions[1m])`.
+///
+/// ```
+/// # use logos_scenario_runtime as logos_scenario;
+/// # use std::time::Duration;
+/// # use logos_scenario::{ScenarioBuilder, ScenarioBuilderExt, Topology, fake::FakeProgram};
+/// use logos_scenario::MetricThreshold;
+///
+/// let scenario = ScenarioBuilder::with_topology(Topology::single())
+/// #   .with_program(FakeProgram)
+///     .with_metrics_query_url("http://127.0.0.1:9090")
+///     .with_expectation(MetricThreshold::new("max_over_time(devnode_mempool_transactions[1m])").at_most(500.0))
+///     .with_run_duration(Duration::from_secs(60))
+///     .build();
+/// # assert!(scenario.is_ok());
+/// ```
 #[derive(Clone, Debug)]
 pub struct MetricThreshold {
     name: String,
@@ -82,6 +97,16 @@ impl Expectation for MetricThreshold {
                 "add `.at_least(1.0)` or `.at_most(0.0)`",
             ));
         }
+        let (least, most) = (self.at_least, self.at_most);
+        if least.into_iter().chain(most).any(f64::is_nan)
+            || least.zip(most).is_some_and(|(least, most)| least > most)
+        {
+            problems.push(Problem::new(
+                &self.name,
+                format!("no value is at least {} and at most {}", shown(least), shown(most)),
+                "let `at_least` be no more than `at_most`, and both numbers",
+            ));
+        }
         if !outline.has_metrics {
             problems.push(Problem::new(
                 &self.name,
@@ -126,6 +151,10 @@ impl Expectation for MetricThreshold {
                 .seen_all(failing.into_iter().take(SHOWN)),
         })
     }
+}
+
+fn shown(bound: Option<f64>) -> String {
+    bound.map_or_else(|| "anything".to_owned(), |bound| bound.to_string())
 }
 
 /// Series that a message shows.
