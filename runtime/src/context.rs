@@ -35,6 +35,36 @@ pub use accounts::{Account, Accounts};
 pub use clients::NodeClients;
 
 /// What a workload, an expectation or a test may see and do. Cheap to clone.
+///
+/// ```
+/// # use logos_scenario_runtime as logos_scenario;
+/// use logos_scenario::{Counters, Failure, RunContext, Workload};
+///
+/// /// Asks every node for each block that comes, and tells how many there were.
+/// struct Asks;
+///
+/// impl Workload for Asks {
+///     fn name(&self) -> &str {
+///         "asks"
+///     }
+///
+///     async fn run(&self, cx: &RunContext) -> Result<Counters, Failure> {
+///         let (mut events, mut asked) = (cx.feed().subscribe(), 0);
+///         loop {
+///             tokio::select! {
+///                 () = cx.stopping() => break,
+///                 _ = events.next() => {}
+///             }
+///             for client in cx.node_clients().all() {
+///                 asked += u64::from(client.consensus_info().await.is_ok());
+///             }
+///         }
+///         cx.record("asked", &asked); // a line of events.jsonl
+///         cx.report("asks", &serde_json::json!({ "expected": cx.expected_blocks() })); // a section of report.json
+///         Ok(Counters::default().with("asked", asked))
+///     }
+/// }
+/// ```
 #[derive(Clone)]
 pub struct RunContext(Arc<Inner>);
 
@@ -98,6 +128,19 @@ impl RunContext {
     }
 
     /// Which nodes there are.
+    ///
+    /// ```
+    /// # use logos_scenario_runtime::fake;
+    /// # fake::in_no_time(async {
+    /// # let (runner, scenario) = fake::example().await?;
+    /// # let driving = runner.start(&scenario).await?;
+    /// # let cx = driving.context();
+    /// let names: Vec<_> = cx.topology().nodes().iter().map(|node| node.name.as_str()).collect();
+    /// assert_eq!(names, ["validator-0", "validator-1", "executor-0"]);
+    /// # driving.finish().await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn topology(&self) -> &Topology {
         &self.0.topology
@@ -116,18 +159,58 @@ impl RunContext {
     }
 
     /// Clients of all nodes.
+    ///
+    /// ```
+    /// # use logos_scenario_runtime::fake;
+    /// # fake::in_no_time(async {
+    /// # let (runner, scenario) = fake::example().await?;
+    /// # let driving = runner.start(&scenario).await?;
+    /// # let cx = driving.context();
+    /// for client in cx.node_clients().validator_clients() {
+    ///     println!("{} at {}", client.name(), client.url());
+    /// }
+    /// # driving.finish().await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn node_clients(&self) -> &NodeClients {
         &self.0.clients
     }
 
     /// What happened to the chain so far, and what will.
+    ///
+    /// ```
+    /// # use logos_scenario_runtime::fake;
+    /// # fake::in_no_time(async {
+    /// # let (runner, scenario) = fake::example().await?;
+    /// # let driving = runner.start(&scenario).await?;
+    /// # let cx = driving.context();
+    /// let mut events = cx.feed().subscribe();
+    /// println!("{:?}", events.next().await);
+    /// # driving.finish().await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn feed(&self) -> &BlockFeed {
         &self.0.feed
     }
 
     /// The funded accounts that are this run's own.
+    ///
+    /// ```
+    /// # use logos_scenario_runtime::fake;
+    /// # fake::in_no_time(async {
+    /// # let (runner, scenario) = fake::example().await?;
+    /// # let driving = runner.start(&scenario).await?;
+    /// # let cx = driving.context();
+    /// let accounts = cx.accounts().draw(2).await?;
+    /// assert_ne!(accounts[0].number, accounts[1].number);
+    /// # driving.finish().await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn accounts(&self) -> &Accounts {
         &self.0.accounts
@@ -148,6 +231,19 @@ impl RunContext {
 
     /// The id of one of this run's channels, which no other run on the cluster ever has: `chn_wrkd`, the number of
     /// the lease, that of the run in it, and the channel's own.
+    ///
+    /// ```
+    /// # use logos_scenario_runtime::fake;
+    /// # fake::in_no_time(async {
+    /// # let (runner, scenario) = fake::example().await?;
+    /// # let driving = runner.start(&scenario).await?;
+    /// # let cx = driving.context();
+    /// assert_ne!(cx.channel(0), cx.channel(1));
+    /// assert!(cx.channel(0).0.starts_with(b"chn_wrkd"));
+    /// # driving.finish().await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn channel(&self, index: usize) -> ChannelId {
         let mut id = [0; 32];
@@ -166,6 +262,20 @@ impl RunContext {
 
     /// What a node's process uses of the machine; `None` where it does not run.
     ///
+    /// ```
+    /// # use logos_scenario_runtime::fake;
+    /// # fake::in_no_time(async {
+    /// # let (runner, scenario) = fake::example().await?;
+    /// # let driving = runner.start(&scenario).await?;
+    /// # let cx = driving.context();
+    /// if let Some(usage) = cx.node_usage("validator-0").await? {
+    ///     println!("{} bytes, {:?} of a processor", usage.memory, usage.processor);
+    /// }
+    /// # driving.finish().await?;
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
     /// # Errors
     ///
     /// There is no such node, or the backend lacks the capability `usage`.
@@ -174,6 +284,18 @@ impl RunContext {
     }
 
     /// What can be done to the nodes.
+    ///
+    /// ```
+    /// # use logos_scenario_runtime::fake;
+    /// # fake::in_no_time(async {
+    /// # let (runner, scenario) = fake::example().await?;
+    /// # let driving = runner.start(&scenario).await?;
+    /// # let cx = driving.context();
+    /// cx.control()?.restart("validator-1").await?;
+    /// # driving.finish().await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -196,6 +318,19 @@ impl RunContext {
     }
 
     /// What can be done to the network between the nodes.
+    ///
+    /// ```
+    /// # use logos_scenario_runtime::fake;
+    /// # fake::in_no_time(async {
+    /// # let (runner, scenario) = fake::example().await?;
+    /// # let driving = runner.start(&scenario).await?;
+    /// # let cx = driving.context();
+    /// cx.faults()?.isolate("validator-1").await?;
+    /// cx.faults()?.heal().await?;
+    /// # driving.finish().await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -245,18 +380,56 @@ impl RunContext {
     }
 
     /// Mean number of blocks in the window: `window / slot * f`, or the number of blocks it is given in.
+    ///
+    /// ```
+    /// # use logos_scenario_runtime::fake;
+    /// # fake::in_no_time(async {
+    /// # let (runner, scenario) = fake::example().await?;
+    /// # let driving = runner.start(&scenario).await?;
+    /// # let cx = driving.context();
+    /// // A minute of slots of 2 s, of which 90 % are active.
+    /// assert_eq!(cx.expected_blocks(), 27.0);
+    /// # driving.finish().await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn expected_blocks(&self) -> f64 {
         self.0.window.expected_blocks(self.0.topology.consensus())
     }
 
     /// Mean time between blocks: `slot / f`.
+    ///
+    /// ```
+    /// # use logos_scenario_runtime::fake;
+    /// # fake::in_no_time(async {
+    /// # let (runner, scenario) = fake::example().await?;
+    /// # let driving = runner.start(&scenario).await?;
+    /// # let cx = driving.context();
+    /// assert_eq!(cx.block_interval().as_millis(), 2_222);
+    /// # driving.finish().await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn block_interval(&self) -> Duration {
         self.0.topology.consensus().block_interval()
     }
 
     /// How fast a healthy chain of this topology is sure to grow before late nodes join it.
+    ///
+    /// ```
+    /// # use logos_scenario_runtime::fake;
+    /// # fake::in_no_time(async {
+    /// # let (runner, scenario) = fake::example().await?;
+    /// # let driving = runner.start(&scenario).await?;
+    /// # let cx = driving.context();
+    /// let sure = cx.growth().blocks_in(30, 1e-6);
+    /// assert!((sure as f64) < cx.expected_blocks());
+    /// # driving.finish().await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn growth(&self) -> Growth {
         Growth::at_start(&self.0.topology, self.0.program.message_delay(&self.0.topology))
@@ -277,6 +450,18 @@ impl RunContext {
 
     /// How long something submitted may take to be in a block of every node's chain: the time in which a
     /// healthy chain is sure to make `2 + 5` more blocks.
+    ///
+    /// ```
+    /// # use logos_scenario_runtime::fake;
+    /// # fake::in_no_time(async {
+    /// # let (runner, scenario) = fake::example().await?;
+    /// # let driving = runner.start(&scenario).await?;
+    /// # let cx = driving.context();
+    /// println!("what is submitted now is in every chain {:?} from now", cx.time_to_land());
+    /// # driving.finish().await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn time_to_land(&self) -> Duration {
         const BLOCKS: u64 = 2 + 5;
@@ -292,6 +477,18 @@ impl RunContext {
     }
 
     /// When the window ends at the latest; `None` before the drive.
+    ///
+    /// ```
+    /// # use logos_scenario_runtime::fake;
+    /// # fake::in_no_time(async {
+    /// # let (runner, scenario) = fake::example().await?;
+    /// # let driving = runner.start(&scenario).await?;
+    /// # let cx = driving.context();
+    /// assert!(cx.deadline().is_some(), "it drives");
+    /// # driving.finish().await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         Some(self.began()? + self.0.window.at_most(self.0.topology.consensus(), &self.growth()))
@@ -382,6 +579,23 @@ impl RunContext {
     }
 
     /// Random numbers of one purpose: the same for every run with the same seed, whatever else draws.
+    ///
+    /// ```
+    /// # use logos_scenario_runtime::fake;
+    /// # fake::in_no_time(async {
+    /// # let (runner, scenario) = fake::example().await?;
+    /// # let driving = runner.start(&scenario).await?;
+    /// # let cx = driving.context();
+    /// use rand::RngExt;
+    ///
+    /// let nodes = cx.topology().nodes();
+    /// let first = &nodes[cx.seed("who is first").random_range(0..nodes.len())];
+    /// // Whatever else draws, the same for the same seed.
+    /// assert_eq!(first, &nodes[cx.seed("who is first").random_range(0..nodes.len())]);
+    /// # driving.finish().await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn seed(&self, stream: &str) -> ChaCha8Rng {
         derived(self.0.seed, stream)
@@ -406,6 +620,18 @@ impl RunContext {
     }
 
     /// Puts a line into the run's `events.jsonl`: what happened, and what there is to say of it.
+    ///
+    /// ```
+    /// # use logos_scenario_runtime::fake;
+    /// # fake::in_no_time(async {
+    /// # let (runner, scenario) = fake::example().await?;
+    /// # let driving = runner.start(&scenario).await?;
+    /// # let cx = driving.context();
+    /// cx.record("noticed", &"a line of events.jsonl, with its time");
+    /// # driving.finish().await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn record(&self, event: &str, details: &impl serde::Serialize) {
         self.0.journal.event(event, details);
     }
@@ -416,6 +642,18 @@ impl RunContext {
     }
 
     /// Puts a section into the run's `report.json`, in place of an earlier one of that name.
+    ///
+    /// ```
+    /// # use logos_scenario_runtime::fake;
+    /// # fake::in_no_time(async {
+    /// # let (runner, scenario) = fake::example().await?;
+    /// # let driving = runner.start(&scenario).await?;
+    /// # let cx = driving.context();
+    /// cx.report("noticed", &vec!["a section of report.json", "and of its page"]);
+    /// # driving.finish().await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Panics
     ///
@@ -434,6 +672,26 @@ impl RunContext {
     }
 
     /// State of this run, made on first use: what a workload and its expectations share.
+    ///
+    /// ```
+    /// # use logos_scenario_runtime::fake;
+    /// # fake::in_no_time(async {
+    /// # let (runner, scenario) = fake::example().await?;
+    /// # let driving = runner.start(&scenario).await?;
+    /// # let cx = driving.context();
+    /// use std::sync::atomic::{AtomicU64, Ordering};
+    ///
+    /// #[derive(Default)]
+    /// struct Asked(AtomicU64);
+    ///
+    /// // A workload counts …
+    /// cx.state::<Asked>().0.fetch_add(1, Ordering::Relaxed);
+    /// // … and an expectation of the same run reads.
+    /// assert_eq!(cx.state::<Asked>().0.load(Ordering::Relaxed), 1);
+    /// # driving.finish().await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn state<T: Any + Default + Send + Sync>(&self) -> Arc<T> {
         let mut states = self.0.states.lock().unwrap_or_else(PoisonError::into_inner);
@@ -453,6 +711,19 @@ impl RunContext {
 
     /// The states of all nodes' processes, now.
     ///
+    /// ```
+    /// # use logos_scenario_runtime::fake;
+    /// # fake::in_no_time(async {
+    /// # let (runner, scenario) = fake::example().await?;
+    /// # let driving = runner.start(&scenario).await?;
+    /// # let cx = driving.context();
+    /// let states = cx.node_states().await?;
+    /// assert!(states.iter().all(|node| node.starts == 1));
+    /// # driving.finish().await?;
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
     /// # Errors
     ///
     /// The cluster cannot be asked.
@@ -469,6 +740,20 @@ impl RunContext {
     }
 
     /// A part of a node's log.
+    ///
+    /// ```
+    /// # use logos_scenario_runtime::fake;
+    /// # fake::in_no_time(async {
+    /// # let (runner, scenario) = fake::example().await?;
+    /// # let driving = runner.start(&scenario).await?;
+    /// # let cx = driving.context();
+    /// use logos_scenario_runtime::deployer::LogPart;
+    ///
+    /// println!("{}", cx.node_log("validator-0", LogPart::Last(20)).await?);
+    /// # driving.finish().await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///

@@ -114,7 +114,7 @@ pub trait Deployer: Send + Sync + 'static {
     /// # use std::time::Duration;
     /// # use logos_scenario_runtime::fake::{FakeDeployer, FakeProgram};
     /// # use logos_scenario_runtime::{Deployer, ScenarioBuilder, ScenarioBuilderExt, Topology};
-    /// # tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build()?.block_on(async {
+    /// # logos_scenario_runtime::fake::in_no_time(async {
     /// # let scenario = ScenarioBuilder::with_topology(Topology::two_validators())
     /// #     .with_program(FakeProgram)
     /// #     .expect_consensus_liveness()
@@ -124,9 +124,8 @@ pub trait Deployer: Send + Sync + 'static {
     /// let outcome = runner.run(&scenario).await;
     /// runner.teardown().await?;
     /// println!("{}", outcome?);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// # })?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # Ok(())
+    /// # });
     /// ```
     ///
     /// # Errors
@@ -230,6 +229,15 @@ pub trait Cluster: Send + Sync + 'static {
 }
 
 /// What scenarios may ask of a backend's clusters.
+///
+/// ```
+/// # use logos_scenario_runtime as logos_scenario;
+/// use logos_scenario::deployer::Capabilities;
+///
+/// let able = Capabilities { node_control: true, ..Capabilities::default() };
+/// let needed = Capabilities { node_control: true, pause: true, ..Capabilities::default() };
+/// assert_eq!(able.lacking(&needed), ["pause"]);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capabilities {
     /// Nodes can be stopped, killed, started and restarted.

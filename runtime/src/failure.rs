@@ -180,6 +180,8 @@ pub(crate) fn explain<'a>(failures: &mut [Failure], explained_by: impl Fn(&Failu
     failures.sort_by_key(|failure| (std::cmp::Reverse(failure.class), failure.details.consequence_of.len()));
 }
 
+impl std::error::Error for Failure {}
+
 impl From<Failure> for RunFailed {
     fn from(failure: Failure) -> Self {
         Self { failures: vec![failure] }

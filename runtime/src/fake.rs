@@ -4,24 +4,27 @@
 //! ```
 //! # use logos_scenario_runtime as logos_scenario;
 //! use std::time::Duration;
-//! use logos_scenario::fake::{FakeDeployer, FakeProgram};
-//! use logos_scenario::{Deployer, ScenarioBuilder, ScenarioBuilderExt, Topology};
+//! use logos_scenario::fake::{self, FakeDeployer, FakeProgram, Fault};
+//! use logos_scenario::{ScenarioBuilder, ScenarioBuilderExt, Topology};
 //!
-//! # tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap().block_on(async {
-//! let scenario = ScenarioBuilder::with_topology(Topology::with_node_counts(3, 0))
-//!     .with_program(FakeProgram)
-//!     .transactions_with(|tx| tx.rate(2))
-//!     .expect_consensus_liveness()
-//!     .with_run_duration(Duration::from_secs(60))
-//!     .build()?;
-//! let runner = FakeDeployer::default().deploy(&scenario).await?;
-//! let report = runner.run(&scenario).await?;
-//! assert!(report.held.contains(&"ConsensusLiveness".to_owned()));
-//! runner.teardown().await?;
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! # }).unwrap();
+//! fake::in_no_time(async {
+//!     let scenario = ScenarioBuilder::with_topology(Topology::with_node_counts(3, 0))
+//!         .with_program(FakeProgram)
+//!         .transactions_with(|tx| tx.rate(2))
+//!         .expect_consensus_liveness()
+//!         .with_run_duration(Duration::from_secs(60))
+//!         .build()?;
+//!     let report = FakeDeployer::default().run(&scenario).await?;
+//!     assert!(report.held.contains(&"ConsensusLiveness".to_owned()));
+//!
+//!     let faulty = FakeDeployer::default().with_fault("validator-1", 5, Fault::DropTransactions);
+//!     let failed = faulty.run(&scenario).await.expect_err("a node forgets transactions");
+//!     assert!(failed.to_string().starts_with("TransactionInclusion failed (product)"));
+//!     Ok(())
+//! });
 //! ```
 
+use std::error::Error;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -34,7 +37,7 @@ use crate::deployer::{
     BoxFuture, Capabilities, Cluster, ClusterDescription, ClusterError, DeployError, Deployer, Log, LogPart,
     NodeAction, NodeEndpoints, NodeState, NodeStatus, Placement, States, Unavailable, Usage,
 };
-use crate::failure::Problem;
+use crate::failure::{Problem, RunFailed};
 use crate::faults::{LinkState, NetworkFault};
 use crate::node::{
     DataAvailability, HttpDialect, NodeProgram, Note, Reply, Request, TransactionId, Transfer, Transport,
@@ -44,6 +47,9 @@ use crate::plan::{
     Binding, Bindings, Executable, Genesis, NodePlanning, Plan, PlannedFile, PlannedNode, PlannedPort,
     Protocol,
 };
+use crate::report::Report;
+use crate::runner::Runner;
+use crate::scenario::{Scenario, ScenarioBuilder, ScenarioBuilderExt};
 use crate::topology::Topology;
 
 mod chain;
@@ -130,6 +136,44 @@ impl FakeDeployer {
     pub fn losing_its_relay_at(mut self, height: u64) -> Self {
         self.relay_ends = Some(height);
         self
+    }
+
+    /// Deploys a scenario, runs it and tears it down.
+    ///
+    /// # Errors
+    ///
+    /// Every expectation that does not hold, and whatever kept the run from going its way.
+    pub async fn run(&self, scenario: &Scenario) -> Result<Report, RunFailed> {
+        let runner = self.deploy(scenario).await?;
+        let outcome = runner.run(scenario).await;
+        runner.teardown().await?;
+        outcome
+    }
+}
+
+/// What examples begin with: a cluster of two validators and an executor that is ready, and a scenario for it.
+#[doc(hidden)]
+pub async fn example() -> Result<(Runner, Scenario), Box<dyn Error>> {
+    let scenario = ScenarioBuilder::with_topology(Topology::with_node_counts(2, 1))
+        .with_program(FakeProgram)
+        .enable_node_control()
+        .enable_faults()
+        .expect_consensus_liveness()
+        .with_run_duration(Duration::from_secs(60))
+        .build()?;
+    Ok((FakeDeployer::default().deploy(&scenario).await?, scenario))
+}
+
+/// Runs what uses a cluster in memory, with time that passes only while nobody has anything to do: an hour of its chain
+/// takes moments. It is for examples and a `main`; a test is `#[tokio::test(start_paused = true)]`.
+///
+/// # Panics
+///
+/// With the error, if there is one.
+pub fn in_no_time(future: impl Future<Output = Result<(), Box<dyn Error>>>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+    if let Err(error) = runtime.expect("a runtime can be made").block_on(future) {
+        panic!("{error}");
     }
 }
 

@@ -123,6 +123,29 @@ impl NodeView {
 }
 
 /// Follows the chain of all nodes. Cheap to clone; ends with the last clone.
+///
+/// ```
+/// # use logos_scenario_runtime::fake;
+/// # fake::in_no_time(async {
+/// # let (runner, scenario) = fake::example().await?;
+/// use logos_scenario_runtime::Event;
+///
+/// let feed = runner.feed();
+/// let mut events = feed.subscribe();
+/// while feed.best_height() < 10 {
+///     if let Event::Block(block) = events.next().await {
+///         println!("{} at height {} with {} transactions", block.id, block.height, block.transactions.len());
+///     }
+/// }
+/// for node in feed.nodes() {
+///     println!("{}", node.describe());
+/// }
+/// let tip = feed.nodes()[0].info.as_ref().ok_or("it answers")?.tip;
+/// assert!(feed.chain(tip).windows(2).all(|pair| pair[0].parent == pair[1].id));
+/// println!("{:?} between blocks", feed.stats().interval);
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone)]
 pub struct BlockFeed {
     shared: Arc<Shared>,

@@ -67,6 +67,18 @@ impl fmt::Display for Phase {
 }
 
 /// A run whose expectations all held.
+///
+/// ```
+/// # use logos_scenario_runtime::fake;
+/// # fake::in_no_time(async {
+/// # let (runner, scenario) = fake::example().await?;
+/// let report = runner.run(&scenario).await?;
+/// println!("{report}");
+/// assert_eq!(report.held, ["NoCrash", "ConsensusLiveness"]);
+/// assert!(report.chain.blocks > 10 && report.saved.is_none());
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// Repeats the run.

@@ -136,6 +136,18 @@ impl Run {
     /// Captures and starts what was registered, so that the test's own code can act meanwhile;
     /// [`Started::finish`] does the rest of [`drive`](Self::drive).
     ///
+    /// ```no_run
+    /// # use logos_scenario_runtime as logos_scenario;
+    /// # use logos_scenario::{Result, Run, ScenarioBuilderExt};
+    /// # async fn body(run: &mut Run) -> Result {
+    /// run.expect_consensus_liveness();
+    /// let drive = run.start().await?;
+    /// drive.context().control()?.restart("validator-1").await?;
+    /// let report = drive.finish().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// The scenario cannot be built from what was registered, or an expectation could not capture.
@@ -174,6 +186,15 @@ impl Run {
 
     /// The client of one node, such as `validator-0`.
     ///
+    /// ```no_run
+    /// # use logos_scenario_runtime as logos_scenario;
+    /// # use logos_scenario::{Result, Run, ScenarioBuilderExt};
+    /// # async fn body(run: &mut Run) -> Result {
+    /// let height = run.node("validator-0")?.consensus_info().await?.height;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// There is no such node; the error names those there are.
@@ -187,27 +208,56 @@ impl Run {
 
     /// What can be done to the nodes.
     ///
+    /// ```no_run
+    /// # use logos_scenario_runtime as logos_scenario;
+    /// # use logos_scenario::{Result, Run, ScenarioBuilderExt};
+    /// # async fn body(run: &mut Run) -> Result {
+    /// run.control()?.stop("validator-1").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// The scenario does not declare `node_control`.
     pub fn control(&mut self) -> Result<NodeControl> {
-        Ok(self.context().control().map_err(RunFailed::from)?)
+        Ok(self.context().control()?)
     }
 
     /// What can be done to the network between the nodes. What fails of it fails the case as infrastructure, whatever
     /// the body makes of it.
+    ///
+    /// ```no_run
+    /// # use logos_scenario_runtime as logos_scenario;
+    /// # use logos_scenario::{Result, Run, ScenarioBuilderExt};
+    /// # async fn body(run: &mut Run) -> Result {
+    /// run.faults()?.isolate("validator-1").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
     /// The scenario does not declare `faults`.
     pub fn faults(&mut self) -> Result<Faults> {
         self.touch();
-        let faults = self.context.faults().map_err(RunFailed::from)?;
+        let faults = self.context.faults()?;
         let drives = Arc::clone(&self.drives);
         Ok(faults.telling(move |failure| drives.lock().push(Err(failure.clone().into()))))
     }
 
     /// What happened to the chain so far, and what will.
+    ///
+    /// ```no_run
+    /// # use logos_scenario_runtime as logos_scenario;
+    /// # use logos_scenario::{Result, Run, ScenarioBuilderExt};
+    /// # async fn body(run: &mut Run) -> Result {
+    /// while run.feed().best_height() < 10 {
+    ///     run.feed().subscribe().next().await;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn feed(&mut self) -> &BlockFeed {
         self.touch();
         self.runner.feed()

@@ -72,23 +72,14 @@ impl Runner {
     /// Clients of all nodes.
     ///
     /// ```
-    /// # use std::time::Duration;
-    /// # use logos_scenario_runtime::fake::{FakeDeployer, FakeProgram};
-    /// # use logos_scenario_runtime::{Deployer, ScenarioBuilder, ScenarioBuilderExt, Topology};
-    /// # tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build()?.block_on(async {
-    /// # let scenario = ScenarioBuilder::with_topology(Topology::two_validators())
-    /// #     .with_program(FakeProgram)
-    /// #     .expect_consensus_liveness()
-    /// #     .with_run_duration(Duration::from_secs(60))
-    /// #     .build()?;
-    /// # let runner = FakeDeployer::default().deploy(&scenario).await?;
+    /// # use logos_scenario_runtime::fake;
+    /// # fake::in_no_time(async {
+    /// # let (runner, scenario) = fake::example().await?;
     /// for client in runner.node_clients().all() {
     ///     println!("{}: {}", client.name(), client.consensus_info().await?.height);
     /// }
-    /// # runner.teardown().await?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// # })?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # Ok(())
+    /// # });
     /// ```
     #[must_use]
     pub fn node_clients(&self) -> &NodeClients {
@@ -98,22 +89,13 @@ impl Runner {
     /// What happened to the chain so far, and what will.
     ///
     /// ```
-    /// # use std::time::Duration;
-    /// # use logos_scenario_runtime::fake::{FakeDeployer, FakeProgram};
-    /// # use logos_scenario_runtime::{Deployer, ScenarioBuilder, ScenarioBuilderExt, Topology};
-    /// # tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build()?.block_on(async {
-    /// # let scenario = ScenarioBuilder::with_topology(Topology::two_validators())
-    /// #     .with_program(FakeProgram)
-    /// #     .expect_consensus_liveness()
-    /// #     .with_run_duration(Duration::from_secs(60))
-    /// #     .build()?;
-    /// # let runner = FakeDeployer::default().deploy(&scenario).await?;
+    /// # use logos_scenario_runtime::fake;
+    /// # fake::in_no_time(async {
+    /// # let (runner, scenario) = fake::example().await?;
     /// let mut events = runner.feed().subscribe();
     /// println!("{:?}", events.next().await);
-    /// # runner.teardown().await?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// # })?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # Ok(())
+    /// # });
     /// ```
     #[must_use]
     pub fn feed(&self) -> &BlockFeed {
@@ -123,21 +105,12 @@ impl Runner {
     /// What can be done to the nodes.
     ///
     /// ```
-    /// # use std::time::Duration;
-    /// # use logos_scenario_runtime::fake::{FakeDeployer, FakeProgram};
-    /// # use logos_scenario_runtime::{Deployer, ScenarioBuilder, ScenarioBuilderExt, Topology};
-    /// # tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build()?.block_on(async {
-    /// # let scenario = ScenarioBuilder::with_topology(Topology::two_validators())
-    /// #     .with_program(FakeProgram)
-    /// #     .expect_consensus_liveness()
-    /// #     .with_run_duration(Duration::from_secs(60))
-    /// #     .build()?;
-    /// # let runner = FakeDeployer::default().deploy(&scenario).await?;
+    /// # use logos_scenario_runtime::fake;
+    /// # fake::in_no_time(async {
+    /// # let (runner, scenario) = fake::example().await?;
     /// runner.control().restart("validator-1").await?;
-    /// # runner.teardown().await?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// # })?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # Ok(())
+    /// # });
     /// ```
     #[must_use]
     pub fn control(&self) -> NodeControl {
@@ -165,24 +138,15 @@ impl Runner {
     /// Runs a scenario from capture to judgement.
     ///
     /// ```
-    /// # use std::time::Duration;
-    /// # use logos_scenario_runtime::fake::{FakeDeployer, FakeProgram};
-    /// # use logos_scenario_runtime::{Deployer, ScenarioBuilder, ScenarioBuilderExt, Topology};
-    /// # tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build()?.block_on(async {
-    /// # let scenario = ScenarioBuilder::with_topology(Topology::two_validators())
-    /// #     .with_program(FakeProgram)
-    /// #     .expect_consensus_liveness()
-    /// #     .with_run_duration(Duration::from_secs(60))
-    /// #     .build()?;
-    /// # let runner = FakeDeployer::default().deploy(&scenario).await?;
+    /// # use logos_scenario_runtime::fake;
+    /// # fake::in_no_time(async {
+    /// # let (runner, scenario) = fake::example().await?;
     /// // Twice on one cluster, each time judged from where it begins.
     /// runner.run(&scenario).await?;
     /// let report = runner.run(&scenario).await?;
     /// assert!(report.held.iter().any(|name| name == "ConsensusLiveness"));
-    /// # runner.teardown().await?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// # })?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # Ok(())
+    /// # });
     /// ```
     ///
     /// # Errors
@@ -195,23 +159,14 @@ impl Runner {
     /// Captures and starts the workloads of a scenario; [`Driving::finish`] does the rest.
     ///
     /// ```
-    /// # use std::time::Duration;
-    /// # use logos_scenario_runtime::fake::{FakeDeployer, FakeProgram};
-    /// # use logos_scenario_runtime::{Deployer, ScenarioBuilder, ScenarioBuilderExt, Topology};
-    /// # tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build()?.block_on(async {
-    /// # let scenario = ScenarioBuilder::with_topology(Topology::two_validators())
-    /// #     .with_program(FakeProgram)
-    /// #     .expect_consensus_liveness()
-    /// #     .with_run_duration(Duration::from_secs(60))
-    /// #     .build()?;
-    /// # let runner = FakeDeployer::default().deploy(&scenario).await?;
+    /// # use logos_scenario_runtime::fake;
+    /// # fake::in_no_time(async {
+    /// # let (runner, scenario) = fake::example().await?;
     /// let driving = runner.start(&scenario).await?;
     /// // Here is room for what the test does itself.
     /// let report = driving.finish().await?;
-    /// # runner.teardown().await?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// # })?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # Ok(())
+    /// # });
     /// ```
     ///
     /// # Errors

@@ -63,6 +63,16 @@ impl Layout {
 }
 
 /// The consensus all nodes agree on.
+///
+/// ```
+/// # use logos_scenario_runtime as logos_scenario;
+/// # use std::time::Duration;
+/// use logos_scenario::Consensus;
+///
+/// let consensus = Consensus { slot: Duration::from_secs(1), active_slot_coeff: 0.5, security_param: 30 };
+/// assert_eq!(consensus.block_interval(), Duration::from_secs(2));
+/// assert_eq!(consensus.expected_blocks(Duration::from_secs(60)), 30.0);
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Consensus {
     /// How long a slot lasts.
@@ -128,6 +138,22 @@ pub struct Node {
 pub const DEFAULT_STAKE: u64 = 1_000;
 
 /// Which nodes should exist.
+///
+/// ```
+/// # use logos_scenario_runtime::fake;
+/// # fake::in_no_time(async {
+/// # let (runner, scenario) = fake::example().await?;
+/// # let driving = runner.start(&scenario).await?;
+/// # let cx = driving.context();
+/// let topology = cx.topology();
+/// assert_eq!(topology.nodes()[2].name, "executor-0");
+/// // In a star all dial node 0.
+/// assert_eq!((topology.dials(1), topology.peers_at_start(0)), (vec![0], 2));
+/// assert_eq!(topology.stake_at_start(), 1.0);
+/// # driving.finish().await?;
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Topology {
     nodes: Vec<Node>,
@@ -288,8 +314,19 @@ impl Topology {
 /// Describes a [`Topology`]; what it refuses is told by [`ScenarioBuilder::build`](crate::ScenarioBuilder::build).
 ///
 /// ```
-/// # use logos_scenario_runtime::Topology;
-/// let topology = Topology::with_node_counts(3, 2).network_full();
+/// # use std::time::Duration;
+/// # use logos_scenario_runtime as logos_scenario;
+/// use logos_scenario::{ScenarioBuilder, Topology};
+///
+/// let topology = Topology::with_node_counts(3, 2)
+///     .network_full()
+///     .slot(Duration::from_secs(1))
+///     .active_slot_coeff(0.5)
+///     .security_param(30);
+/// // The same, from nothing:
+/// let builder = ScenarioBuilder::topology_with(|topology| {
+///     topology.validators(3).executors(2).network_full().slot(Duration::from_secs(1))
+/// });
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct TopologyBuilder {
@@ -501,6 +538,17 @@ impl Node {
 
 /// What one node has of its own, see [`TopologyBuilder::with_node`] and
 /// [`NodeControl::restart_with`](crate::runner::NodeControl::restart_with).
+///
+/// ```
+/// # use logos_scenario_runtime as logos_scenario;
+/// use logos_scenario::Topology;
+///
+/// let topology = Topology::with_node_counts(4, 0)
+///     .with_node("validator-1", |node| node.config("faults.panic_at", 5).env("RUST_LOG", "debug"))
+///     // A cluster of mixed versions: a program where nodes are processes, an image where they are containers.
+///     .with_node("validator-2", |node| node.binary("target/v2/devnode").image("node:v2").stake(10))
+///     .with_node("validator-3", |node| node.late().dials(["validator-1", "validator-2"]));
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct NodeOverrides {
     stake: Option<u64>,

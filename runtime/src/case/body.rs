@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use futures::future::LocalBoxFuture;
 
-use crate::failure::RunFailed;
+use crate::failure::{Failure, RunFailed};
 use crate::harness::trace;
 use crate::run::Run;
 
@@ -99,7 +99,8 @@ pub(crate) fn told<E: fmt::Debug + 'static>(error: &E) -> String {
     let any: &dyn Any = error;
     if let Some(error) = any.downcast_ref::<anyhow::Error>() {
         // In the message itself it would hide what the error says.
-        if let Some(trace) = trace::short(error.backtrace()).filter(|_| !error.is::<RunFailed>()) {
+        let says_all = error.is::<RunFailed>() || error.is::<Failure>();
+        if let Some(trace) = trace::short(error.backtrace()).filter(|_| !says_all) {
             tracing::info!("the error `{error}` was made at\n{}", trace.trim_end());
         }
         return with_causes(error.chain());

@@ -23,6 +23,20 @@ pub struct Account {
 }
 
 /// Funded accounts, each handed out once.
+///
+/// ```
+/// # use logos_scenario_runtime::fake;
+/// # fake::in_no_time(async {
+/// # let (runner, scenario) = fake::example().await?;
+/// # let driving = runner.start(&scenario).await?;
+/// # let cx = driving.context();
+/// for account in cx.accounts().draw(3).await? {
+///     println!("account {} begins with {}", account.number, account.note.value);
+/// }
+/// # driving.finish().await?;
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug)]
 pub struct Accounts {
     notes: Notes,

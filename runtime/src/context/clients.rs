@@ -8,6 +8,18 @@ use crate::node::{ClientError, NodeClient};
 use crate::topology::Role;
 
 /// Clients of all nodes.
+///
+/// ```
+/// # use logos_scenario_runtime::fake;
+/// # fake::in_no_time(async {
+/// # let (runner, scenario) = fake::example().await?;
+/// let clients = runner.node_clients();
+/// assert_eq!(clients.validator_clients().len(), 2);
+/// let executor = clients.by_name("executor-0").ok_or("there is one")?;
+/// println!("{}", executor.consensus_info().await?.height);
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, Debug)]
 pub struct NodeClients(Arc<[NodeClient]>);
 

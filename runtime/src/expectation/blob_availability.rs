@@ -28,6 +28,26 @@ use crate::workload::{BlobEntries, BlobFate, BlobLog, BlobSummary, Retrieval, pa
 /// Each blob is read back as soon as it is in a block, from nodes other than the executor that dispersed it.
 /// Where the scenario controls nodes, all of them are read back once more at the end while that executor is
 /// stopped. Counts, losses and latencies are in the report. Brought by [`Blobs`](crate::workload::Blobs).
+///
+/// ```
+/// # use logos_scenario_runtime as logos_scenario;
+/// # use std::time::Duration;
+/// # use logos_scenario::fake::{self, FakeDeployer, FakeProgram, Fault};
+/// # use logos_scenario::{ScenarioBuilder, ScenarioBuilderExt, Topology};
+/// fake::in_no_time(async {
+///     let scenario = ScenarioBuilder::with_topology(Topology::with_node_counts(2, 1))
+///         .with_program(FakeProgram)
+///         .da_with(|da| da.blob_rate(1))
+///         .with_run_duration(Duration::from_secs(60))
+///         .build()?;
+///     FakeDeployer::default().run(&scenario).await?;
+///
+///     let faulty = FakeDeployer::default().with_fault("executor-0", 0, Fault::DropDispersals);
+///     let failed = faulty.run(&scenario).await.expect_err("nothing is dispersed");
+///     assert!(failed.to_string().starts_with("BlobAvailability failed (product)"));
+///     Ok(())
+/// });
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct BlobAvailability;
 

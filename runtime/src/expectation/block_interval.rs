@@ -11,6 +11,28 @@ use crate::scenario::Outline;
 /// The time between the slots of consecutive blocks of the best chain is within bounds, at the median and
 /// at the 95th percentile. Unlike [`ConsensusLiveness`](super::ConsensusLiveness) it rests on no
 /// derivation: the bounds are the test's own.
+///
+/// ```
+/// # use logos_scenario_runtime as logos_scenario;
+/// # use std::time::Duration;
+/// # use logos_scenario::fake::{self, FakeDeployer, FakeProgram};
+/// # use logos_scenario::{ScenarioBuilder, ScenarioBuilderExt, Topology};
+/// use logos_scenario::BlockInterval;
+///
+/// fake::in_no_time(async {
+///     let within = |p50| {
+///         ScenarioBuilder::with_topology(Topology::single())
+///             .with_program(FakeProgram)
+///             .with_expectation(BlockInterval::default().p50_at_most(p50).p95_at_most(Duration::from_secs(10)))
+///             .with_run_duration(Duration::from_secs(60))
+///             .build()
+///     };
+///     FakeDeployer::default().run(&within(Duration::from_secs(4))?).await?;
+///     let failed = FakeDeployer::default().run(&within(Duration::from_secs(1))?).await.expect_err("a slot is 2 s");
+///     assert!(failed.to_string().starts_with("BlockInterval failed (product)"));
+///     Ok(())
+/// });
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct BlockInterval {
     p50: Option<Duration>,

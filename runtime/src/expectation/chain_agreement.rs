@@ -7,6 +7,28 @@ use crate::feed::{BlockFeed, NodeView};
 
 /// Every pair of nodes' tips forks at most `lag_allowance` blocks below the lower one, and their last
 /// irreversible blocks lie on one chain. Ancestry decides, not height: split chains grow alike.
+///
+/// ```
+/// # use logos_scenario_runtime as logos_scenario;
+/// # use std::time::Duration;
+/// # use logos_scenario::fake::{self, FakeDeployer, FakeProgram, Fault};
+/// # use logos_scenario::{ScenarioBuilder, ScenarioBuilderExt, Topology};
+/// use logos_scenario::ChainAgreement;
+///
+/// fake::in_no_time(async {
+///     let scenario = ScenarioBuilder::with_topology(Topology::with_node_counts(3, 0))
+///         .with_program(FakeProgram)
+///         .with_expectation(ChainAgreement::default().lag_allowance(1))
+///         .with_run_duration(Duration::from_secs(60))
+///         .build()?;
+///     FakeDeployer::default().run(&scenario).await?;
+///
+///     let faulty = FakeDeployer::default().with_fault("validator-1", 5, Fault::Fork);
+///     let failed = faulty.run(&scenario).await.expect_err("a node goes on alone");
+///     assert!(failed.to_string().contains("ChainAgreement failed (product)"));
+///     Ok(())
+/// });
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct ChainAgreement {
     lag_allowance: u64,

@@ -191,16 +191,70 @@ pub struct Claim<C> {
 }
 
 /// The condition is true at some time before `within` has passed since the workloads started.
+///
+/// ```
+/// # use logos_scenario_runtime as logos_scenario;
+/// # use std::time::Duration;
+/// # use logos_scenario::fake::{self, FakeDeployer, FakeProgram};
+/// # use logos_scenario::{ScenarioBuilder, ScenarioBuilderExt, Topology};
+/// use logos_scenario::expectation::condition::{eventually, height_at_least};
+///
+/// # fake::in_no_time(async {
+/// let scenario = ScenarioBuilder::with_topology(Topology::two_validators())
+/// #   .with_program(FakeProgram)
+///     .with_expectation(eventually("ten blocks", Duration::from_secs(40), height_at_least(10)))
+///     .with_run_duration(Duration::from_secs(60))
+///     .build()?;
+/// # FakeDeployer::default().run(&scenario).await?;
+/// # Ok(())
+/// # });
+/// ```
 pub fn eventually<C: Condition>(name: impl Into<String>, within: Duration, condition: C) -> Claim<C> {
     Claim { name: name.into(), wanted: Wanted::Eventually(within), condition }
 }
 
 /// The condition is never false, and true at least once. Fails as soon as it is false.
+///
+/// ```
+/// # use logos_scenario_runtime as logos_scenario;
+/// # use std::time::Duration;
+/// # use logos_scenario::fake::{self, FakeDeployer, FakeProgram};
+/// # use logos_scenario::{ScenarioBuilder, ScenarioBuilderExt, Topology};
+/// use logos_scenario::expectation::condition::{Condition, always, height_at_least};
+///
+/// # fake::in_no_time(async {
+/// let scenario = ScenarioBuilder::with_topology(Topology::two_validators())
+/// #   .with_program(FakeProgram)
+///     .with_expectation(always("a short chain", height_at_least(1_000).not()))
+///     .with_run_duration(Duration::from_secs(60))
+///     .build()?;
+/// # FakeDeployer::default().run(&scenario).await?;
+/// # Ok(())
+/// # });
+/// ```
 pub fn always<C: Condition>(name: impl Into<String>, condition: C) -> Claim<C> {
     Claim { name: name.into(), wanted: Wanted::Always, condition }
 }
 
 /// The condition is true at some time before the run ends.
+///
+/// ```
+/// # use logos_scenario_runtime as logos_scenario;
+/// # use std::time::Duration;
+/// # use logos_scenario::fake::{self, FakeDeployer, FakeProgram};
+/// # use logos_scenario::{ScenarioBuilder, ScenarioBuilderExt, Topology};
+/// use logos_scenario::expectation::condition::{nodes_agree, sometimes};
+///
+/// # fake::in_no_time(async {
+/// let scenario = ScenarioBuilder::with_topology(Topology::two_validators())
+/// #   .with_program(FakeProgram)
+///     .with_expectation(sometimes("one tip", nodes_agree()))
+///     .with_run_duration(Duration::from_secs(60))
+///     .build()?;
+/// # FakeDeployer::default().run(&scenario).await?;
+/// # Ok(())
+/// # });
+/// ```
 pub fn sometimes<C: Condition>(name: impl Into<String>, condition: C) -> Claim<C> {
     Claim { name: name.into(), wanted: Wanted::Sometimes, condition }
 }

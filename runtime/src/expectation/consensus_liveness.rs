@@ -21,6 +21,28 @@ use crate::topology::Topology;
 ///
 /// Fails as soon as a gap is too long. Is satisfied as soon as every node grew by as much as the whole window
 /// demands, and goes on judging for as long as the run does.
+///
+/// ```
+/// # use logos_scenario_runtime as logos_scenario;
+/// # use std::time::Duration;
+/// # use logos_scenario::fake::{self, FakeDeployer, FakeProgram, Fault};
+/// # use logos_scenario::{ScenarioBuilder, ScenarioBuilderExt, Topology};
+/// use logos_scenario::ConsensusLiveness;
+///
+/// fake::in_no_time(async {
+///     let scenario = ScenarioBuilder::with_topology(Topology::single())
+///         .with_program(FakeProgram)
+///         .with_expectation(ConsensusLiveness::default().lag_allowance(3))
+///         .with_run_duration(Duration::from_secs(60))
+///         .build()?;
+///     FakeDeployer::default().run(&scenario).await?;
+///
+///     let faulty = FakeDeployer::default().with_fault("validator-0", 5, Fault::Idle);
+///     let failed = faulty.run(&scenario).await.expect_err("nobody makes blocks any more");
+///     assert!(failed.to_string().contains("ConsensusLiveness failed (product)"));
+///     Ok(())
+/// });
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct ConsensusLiveness {
     lag_allowance: u64,

@@ -7,6 +7,24 @@ use crate::failure::{Failure, FailureClass};
 
 /// No node exited, was restarted by anyone but us, or logged a panic. Always on; fails as soon as it
 /// happens.
+///
+/// ```
+/// # use logos_scenario_runtime as logos_scenario;
+/// # use std::time::Duration;
+/// # use logos_scenario::fake::{self, FakeDeployer, FakeProgram, Fault};
+/// # use logos_scenario::{ScenarioBuilder, ScenarioBuilderExt, Topology};
+/// fake::in_no_time(async {
+///     let scenario = ScenarioBuilder::with_topology(Topology::with_node_counts(3, 0))
+///         .with_program(FakeProgram)
+///         .expect_consensus_liveness()
+///         .with_run_duration(Duration::from_secs(60))
+///         .build()?;
+///     let faulty = FakeDeployer::default().with_fault("validator-1", 5, Fault::Panic);
+///     let failed = faulty.run(&scenario).await.expect_err("a node panics");
+///     assert!(failed.to_string().starts_with("NoCrash failed (product)"));
+///     Ok(())
+/// });
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoCrash;
 

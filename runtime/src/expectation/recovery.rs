@@ -17,6 +17,24 @@ use crate::workload::{ChaosLog, Disturbance};
 /// A node has a minute to answer, as at the start of a cluster. From then on it has the time in which a healthy
 /// chain is sure to make `lag_allowance + 5` blocks, by the [bound](super::bound), to be within
 /// `lag_allowance` blocks of the best tip, on the same chain. Brought by [`Chaos`](crate::workload::Chaos).
+///
+/// ```
+/// # use logos_scenario_runtime as logos_scenario;
+/// # use std::time::Duration;
+/// # use logos_scenario::fake::{self, FakeDeployer, FakeProgram};
+/// # use logos_scenario::{ScenarioBuilder, ScenarioBuilderExt, Topology};
+/// fake::in_no_time(async {
+///     let scenario = ScenarioBuilder::with_topology(Topology::with_node_counts(3, 0))
+///         .with_program(FakeProgram)
+///         .enable_node_control()
+///         .chaos_with(|chaos| chaos.lag_allowance(3).node("validator-1").at_height(5).kill().restart_after_blocks(3))
+///         .with_run_duration(Duration::from_secs(120))
+///         .build()?;
+///     let report = FakeDeployer::default().run(&scenario).await?;
+///     assert!(report.held.iter().any(|name| name == "Recovery"));
+///     Ok(())
+/// });
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Recovery {
     lag_allowance: u64,

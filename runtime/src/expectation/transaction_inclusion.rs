@@ -16,6 +16,26 @@ use crate::workload::{Entries, Summary, TransactionLog};
 ///
 /// Is satisfied as soon as all that was planned is submitted and included: as submissions are paced over the window,
 /// that is not long before its end.
+///
+/// ```
+/// # use logos_scenario_runtime as logos_scenario;
+/// # use std::time::Duration;
+/// # use logos_scenario::fake::{self, FakeDeployer, FakeProgram, Fault};
+/// # use logos_scenario::{ScenarioBuilder, ScenarioBuilderExt, Topology};
+/// fake::in_no_time(async {
+///     let scenario = ScenarioBuilder::with_topology(Topology::with_node_counts(3, 0))
+///         .with_program(FakeProgram)
+///         .transactions_with(|tx| tx.rate(2).min_inclusion(0.9))
+///         .with_run_duration(Duration::from_secs(60))
+///         .build()?;
+///     FakeDeployer::default().run(&scenario).await?;
+///
+///     let faulty = FakeDeployer::default().with_fault("validator-1", 0, Fault::DropTransactions);
+///     let failed = faulty.run(&scenario).await.expect_err("a node in three forgets transactions");
+///     assert!(failed.to_string().starts_with("TransactionInclusion failed (product)"));
+///     Ok(())
+/// });
+/// ```
 #[derive(Clone, Debug)]
 pub struct TransactionInclusion {
     min_inclusion: f64,

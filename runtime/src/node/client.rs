@@ -16,6 +16,19 @@ mod data;
 pub use data::{Dispersal, Membership, ShareRequest, SubnetLinks};
 
 /// Talks to one node. Cheap to clone.
+///
+/// ```
+/// # use logos_scenario_runtime::fake;
+/// # fake::in_no_time(async {
+/// # let (runner, scenario) = fake::example().await?;
+/// let client = runner.node_clients().by_name("validator-0").ok_or("there is one")?;
+/// let info = client.consensus_info().await?;
+/// let block = client.block(info.tip).await?.ok_or("the node has its own tip")?;
+/// println!("{} at height {}, made in slot {}", info.tip.short(), info.height, block.header.slot);
+/// println!("{} peers", client.network_info().await?.n_peers);
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone)]
 pub struct NodeClient {
     name: Arc<str>,

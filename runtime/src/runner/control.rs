@@ -8,6 +8,28 @@ use crate::plan::{Genesis, NodePlanning};
 use crate::topology::{NodeOverrides, Topology};
 
 /// Stops, starts, pauses and isolates nodes. Each call returns when its effect was observed.
+///
+/// ```
+/// # use logos_scenario_runtime::fake;
+/// # fake::in_no_time(async {
+/// # let (runner, scenario) = fake::example().await?;
+/// use logos_scenario_runtime::deployer::NodeStatus;
+///
+/// let control = runner.control();
+/// control.kill("validator-1").await?;
+/// assert!(matches!(control.state("validator-1").await?.status, NodeStatus::Stopped));
+/// control.start("validator-1").await?;
+/// control.pause("validator-0").await?;
+/// control.resume("validator-0").await?;
+/// control.isolate("executor-0").await?;
+/// control.rejoin("executor-0").await?;
+/// println!("{}", control.last_lines("validator-1", 20).await?);
+///
+/// let unknown = control.stop("validator-7").await.expect_err("there is none");
+/// assert!(unknown.to_string().contains("validator-7"));
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone)]
 pub struct NodeControl {
     cluster: Arc<dyn DynCluster>,
@@ -78,7 +100,7 @@ impl NodeControl {
     /// use logos_scenario::fake::{FakeDeployer, FakeProgram};
     /// use logos_scenario::{ChainAgreement, Deployer, ScenarioBuilder, ScenarioBuilderExt, Topology};
     ///
-    /// # tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap().block_on(async {
+    /// # logos_scenario_runtime::fake::in_no_time(async {
     /// let scenario = ScenarioBuilder::with_topology(Topology::two_validators())
     ///     .with_program(FakeProgram)
     ///     .with_expectation(ChainAgreement::default())
@@ -91,9 +113,8 @@ impl NodeControl {
     /// assert!(client.consensus_info().await.is_err());
     /// control.restart_with(node, |node| node).await?;
     /// assert!(client.consensus_info().await.is_ok());
-    /// # runner.teardown().await?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// # }).unwrap();
+    /// # Ok(())
+    /// # });
     /// ```
     ///
     /// # Errors

@@ -68,23 +68,14 @@ impl Driving {
     /// Awaits the window's end, lets things settle, and judges.
     ///
     /// ```
-    /// # use std::time::Duration;
-    /// # use logos_scenario_runtime::fake::{FakeDeployer, FakeProgram};
-    /// # use logos_scenario_runtime::{Deployer, ScenarioBuilder, ScenarioBuilderExt, Topology};
-    /// # tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build()?.block_on(async {
-    /// # let scenario = ScenarioBuilder::with_topology(Topology::two_validators())
-    /// #     .with_program(FakeProgram)
-    /// #     .expect_consensus_liveness()
-    /// #     .with_run_duration(Duration::from_secs(60))
-    /// #     .build()?;
-    /// # let runner = FakeDeployer::default().deploy(&scenario).await?;
+    /// # use logos_scenario_runtime::fake;
+    /// # fake::in_no_time(async {
+    /// # let (runner, scenario) = fake::example().await?;
     /// let driving = runner.start(&scenario).await?;
-    /// assert_eq!(driving.context().topology().nodes().len(), 2);
+    /// assert_eq!(driving.context().topology().nodes().len(), 3);
     /// let report = driving.finish().await?;
-    /// # runner.teardown().await?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// # })?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # Ok(())
+    /// # });
     /// ```
     ///
     /// # Errors

@@ -29,6 +29,17 @@ pub(crate) use schedule::payload;
 pub use schedule::{BlobSchedule, ScheduledBlob};
 
 /// Publishes blobs at a rate per block, on channels of their own.
+///
+/// ```
+/// # use logos_scenario_runtime as logos_scenario;
+/// # use std::time::Duration;
+/// # use logos_scenario::{ScenarioBuilder, ScenarioBuilderExt, Topology, fake::FakeProgram};
+/// # let builder = ScenarioBuilder::with_topology(Topology::with_node_counts(3, 2)).with_program(FakeProgram);
+/// // Two blobs of 4 KiB per block, on three channels and half as many more for headroom.
+/// let builder = builder.da_with(|da| da.blob_rate(2).channel_rate(3).headroom_percent(50).blob_size(4096));
+/// # builder.with_run_duration(Duration::from_secs(120)).build()?;
+/// # Ok::<(), logos_scenario::BuildError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Blobs {
     channel_rate: u64,

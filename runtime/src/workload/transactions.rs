@@ -24,6 +24,17 @@ pub use schedule::{Schedule, Scheduled};
 use submitter::Submitter;
 
 /// Submits signed transfers at a rate per block.
+///
+/// ```
+/// # use logos_scenario_runtime as logos_scenario;
+/// # use std::time::Duration;
+/// # use logos_scenario::{ScenarioBuilder, ScenarioBuilderExt, Topology, fake::FakeProgram};
+/// # let builder = ScenarioBuilder::with_topology(Topology::with_node_counts(3, 2)).with_program(FakeProgram);
+/// // Five per block, by 20 accounts in turn, of which nearly all have to be included.
+/// let builder = builder.wallets(50).transactions_with(|tx| tx.rate(5).users(20).min_inclusion(0.99));
+/// # builder.with_run_duration(Duration::from_secs(120)).build()?;
+/// # Ok::<(), logos_scenario::BuildError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Transactions {
     rate: u64,

@@ -19,6 +19,24 @@ const MAX_DELAY: Duration = Duration::from_secs(30);
 const TARGET_COOLDOWN: Duration = Duration::from_secs(60);
 
 /// Restarts a random node every now and then.
+///
+/// ```
+/// # use logos_scenario_runtime as logos_scenario;
+/// # use std::time::Duration;
+/// # use logos_scenario::{ScenarioBuilder, ScenarioBuilderExt, Topology, fake::FakeProgram};
+/// # let builder = ScenarioBuilder::with_topology(Topology::with_node_counts(3, 2)).with_program(FakeProgram);
+/// let builder = builder.enable_node_control().chaos_with(|chaos| {
+///     chaos
+///         .restart()
+///         .min_delay(Duration::from_secs(5))
+///         .max_delay(Duration::from_secs(15))
+///         .target_cooldown(Duration::from_secs(30))
+///         .include_executors(false)
+///         .apply()
+/// });
+/// # builder.with_run_duration(Duration::from_secs(120)).build()?;
+/// # Ok::<(), logos_scenario::BuildError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Restarts {
     chaos: Box<Chaos>,

@@ -31,6 +31,26 @@ pub struct Links {
 }
 
 /// Something that happens; what `Then` says may follow.
+///
+/// ```
+/// # use logos_scenario_runtime as logos_scenario;
+/// # use std::time::Duration;
+/// # use logos_scenario::{ScenarioBuilder, ScenarioBuilderExt, Topology, fake::FakeProgram};
+/// # let builder = ScenarioBuilder::with_topology(Topology::with_node_counts(3, 2)).with_program(FakeProgram);
+/// let builder = builder.enable_node_control().enable_faults().chaos_with(|chaos| {
+///     chaos
+///         .node("validator-1")
+///         .at_height(5)
+///         .kill()
+///         .restart_after_blocks(3)
+///         .and()
+///         .isolate("validator-2")
+///         .after(Duration::from_secs(60))
+///         .heal_after(Duration::from_secs(10))
+/// });
+/// # builder.with_run_duration(Duration::from_secs(120)).build()?;
+/// # Ok::<(), logos_scenario::BuildError>(())
+/// ```
 #[derive(Debug)]
 #[must_use]
 pub struct Scripted<Then> {
