@@ -300,7 +300,7 @@ pub struct Placement {
 
 impl Placement {
     /// The file in a cluster's directory that names what others had left, a line each.
-    pub(crate) const SWEPT: &str = "swept.txt";
+    pub const SWEPT: &str = "swept.txt";
 
     /// Notes what was [swept](Deployer::sweep) before this cluster was made, for the page of its invocation.
     pub fn swept(&self, removed: &[String]) {
