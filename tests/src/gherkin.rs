@@ -12,7 +12,7 @@
 //! | `wallets total funds is 5000 split across 50 users` | the accounts in genesis |
 //! | `run duration is 60 seconds` | the window |
 //! | `seed is 7` | what repeats the run |
-//! | `transactions rate is 5 per block`, `… using 20 users` | a workload of transactions |
+//! | `transactions rate is 5 per block`, `transactions rate is 5 per block using 20 users` | a workload of transactions |
 //! | `data availability channel rate is 1 per block and blob rate is 2 per block` | a workload of blobs |
 //! | `node "validator-1" is killed at height 5 and comes back after 3 blocks` | chaos, by a script |
 //! | `node "validator-1" is restarted at height 5` | the same: it is stopped and started |
@@ -37,7 +37,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow};
 use clap::Parser;
 use cucumber::feature::Ext;
-use cucumber::gherkin::{Feature, GherkinEnv};
+use cucumber::gherkin::{Feature, GherkinEnv, Step};
 use cucumber::writer::{self, Coloring, Stats, Verbosity};
 use cucumber::{World, WriterExt, cli};
 use logos_scenario::{ComposeDeployer, Deployer, K8sDeployer, LocalDeployer};
@@ -63,6 +63,8 @@ pub struct Written {
     pub name: String,
     /// The backend that its steps name.
     pub deployer: String,
+    /// Why its steps are not all phrases that are known.
+    unknown: Vec<String>,
 }
 
 /// All scenarios of the feature files in a folder, or of one file, in the order in which they are written.
@@ -86,24 +88,50 @@ pub fn scenarios(place: &Path) -> Result<Vec<Written>> {
         let background = feature.background.as_ref().map(|background| background.steps.clone());
         for scenario in &feature.scenarios {
             let steps = background.iter().flatten().chain(&scenario.steps);
+            let unknown = steps.clone().filter_map(|step| unknown(&path, step)).collect();
             let deployer = steps.filter_map(|step| step.value.strip_prefix("deployer is \"")).next_back();
             written.push(Written {
                 path: path.clone(),
                 line: scenario.position.line,
                 name: scenario.name.clone(),
                 deployer: deployer.unwrap_or_default().trim_end_matches('"').to_owned(),
+                unknown,
             });
         }
     }
     Ok(written)
 }
 
+/// Why a step is none of the phrases, if so.
+fn unknown(path: &Path, step: &Step) -> Option<String> {
+    let why = match Steps::collection().find(step) {
+        Ok(Some(_)) => return None,
+        Ok(None) => "is no phrase".to_owned(),
+        Err(ambiguous) => ambiguous.to_string(),
+    };
+    let nearest = phrases().max_by(|one, other| {
+        let likeness = |phrase| strsim::normalized_levenshtein(phrase, &step.value);
+        likeness(one).total_cmp(&likeness(other))
+    });
+    let place = format!("{}:{}", path.display(), step.position.line);
+    Some(format!("{place}: `{}` {why}, the most alike is `{}`", step.value, nearest.unwrap_or_default()))
+}
+
+/// All phrases, as the documentation above has them.
+fn phrases() -> impl Iterator<Item = &'static str> {
+    let rows = include_str!("gherkin.rs").lines().filter_map(|line| line.strip_prefix("//! | `"));
+    rows.filter_map(|row| row.split_once("` | ")).flat_map(|(phrases, _)| phrases.split("`, `"))
+}
+
 /// Runs one scenario with devnodes of this program.
 ///
 /// # Errors
 ///
-/// What its steps printed, if one of them failed or is no phrase that is known.
+/// Every step that is no phrase, or what the steps printed of which one failed.
 pub async fn run(written: &Written, program: Devnode) -> Result<(), String> {
+    if !written.unknown.is_empty() {
+        return Err(written.unknown.join("\n"));
+    }
     PROGRAM.get_or_init(|| program);
     let printed = Printed::default();
     let line = written.line;
@@ -162,7 +190,9 @@ fn case(written: &Written, took: Duration, failure: Option<String>) -> TestCase 
         None => TestCaseStatus::success(),
         Some(said) => {
             let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
-            status.set_message(said.lines().next_back().unwrap_or_default()).set_description(said);
+            // What the step said that failed, or the first one that is no phrase.
+            let reason = said.split_once("Captured output: ").map_or(said.as_str(), |(_, reason)| reason);
+            status.set_message(reason.lines().next().unwrap_or_default()).set_description(said);
             status
         }
     };
@@ -258,4 +288,39 @@ pub async fn main(deployer: &str) -> ExitCode {
     }
     println!("{} of {} scenarios passed", chosen.len() - failed, chosen.len());
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(text: &str) -> Step {
+        let feature = format!("Feature: f\n  Scenario: s\n    {text}\n");
+        let feature = Feature::parse(feature, GherkinEnv::default()).expect("it is Gherkin");
+        feature.scenarios[0].steps[0].clone()
+    }
+
+    #[test]
+    fn what_is_documented_is_known() {
+        assert!(phrases().count() > 15, "{:?}", phrases().collect::<Vec<_>>());
+        for phrase in phrases() {
+            let known = ["Given", "When", "Then"].map(|word| step(&format!("{word} {phrase}")));
+            assert!(
+                known.iter().any(|step| unknown(Path::new(""), step).is_none()),
+                "`{phrase}` is no phrase"
+            );
+        }
+    }
+
+    #[test]
+    fn a_step_that_is_no_phrase_is_told_with_its_place_and_the_nearest() {
+        let told = unknown(Path::new("a.feature"), &step("Given topology has 2 validator and 0 executors"));
+        assert_eq!(
+            told.as_deref(),
+            Some(
+                "a.feature:3: `topology has 2 validator and 0 executors` is no phrase, the most alike is `topology has 3 \
+                 validators and 1 executors`"
+            )
+        );
+    }
 }
