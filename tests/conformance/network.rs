@@ -77,7 +77,7 @@ pub(crate) async fn sides_of_a_partition_go_on_alone_and_agree_afterwards(subjec
     if !subject.backend.capabilities().network_faults {
         return Ok(());
     }
-    let fixture = subject.relayed(validators(4).network_full().security_param(1_000)).await?;
+    let fixture = subject.relayed(validators(4).network_full()).await?;
     peers(&fixture, &[3, 3, 3, 3]).await?;
     let sides = [["validator-0", "validator-1"], ["validator-2", "validator-3"]];
     fixture.cluster.disturb(vec![NetworkFault::partition(sides[0], sides[1])]).await?;
@@ -108,7 +108,7 @@ pub(crate) async fn a_slow_link_lets_nodes_be_apart(subject: Subject) -> Outcome
         return Ok(());
     }
     // Only who sends on the slow link makes blocks.
-    let topology = validators(2).security_param(1_000).with_node("validator-1", |node| node.stake(1));
+    let topology = validators(2).with_node("validator-1", |node| node.stake(1));
     let fixture = subject.relayed(topology).await?;
     peers(&fixture, &[1, 1]).await?;
     fixture.reaches("validator-1", 1).await?;

@@ -70,7 +70,9 @@ impl Subject {
 
     /// The cluster of a topology whose links lead through a relay, and whose nodes all answer.
     pub(crate) async fn relayed(&self, topology: TopologyBuilder) -> anyhow::Result<Fixture> {
-        let builder = ScenarioBuilder::with_topology(topology.slot(SLOT)).enable_faults();
+        // Nothing is final while links are cut, however long that takes, so that all can agree afterwards.
+        let topology = topology.slot(SLOT).security_param(1_000);
+        let builder = ScenarioBuilder::with_topology(topology).enable_faults();
         let scenario = (self.program)(builder).with_expectation(ChainAgreement::default()).build()?;
         let fixture = self.provision(&scenario.plan(self.backend.name())).await?;
         for node in fixture.names() {
