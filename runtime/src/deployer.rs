@@ -13,10 +13,11 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use crate::failure::{Failure, FailureClass};
+use crate::failure::{Failure, FailureClass, RunFailed};
 use crate::faults::{LinkState, NetworkFault};
 use crate::node::{HttpTransport, Transport};
 use crate::plan::{Binding, Bindings, Plan, PlannedNode, PlannedPort, Protocol};
+use crate::report::Report;
 use crate::runner::Runner;
 use crate::scenario::Scenario;
 use crate::topology::Role;
@@ -131,14 +132,43 @@ pub trait Deployer: Send + Sync + 'static {
     /// # Errors
     ///
     /// All that kept the cluster from becoming ready, as infrastructure failures. Nothing remains then.
-    fn deploy(
-        &self,
-        scenario: &Scenario,
-    ) -> impl Future<Output = Result<Runner, crate::failure::RunFailed>> + Send
+    fn deploy(&self, scenario: &Scenario) -> impl Future<Output = Result<Runner, RunFailed>> + Send
     where
         Self: Sized,
     {
         Runner::deploy(self, scenario)
+    }
+
+    /// Deploys a scenario, runs it and tears it down.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use logos_scenario_runtime::fake::{FakeDeployer, FakeProgram};
+    /// # use logos_scenario_runtime::{Deployer, ScenarioBuilder, ScenarioBuilderExt, Topology};
+    /// # logos_scenario_runtime::fake::in_no_time(async {
+    /// # let scenario = ScenarioBuilder::with_topology(Topology::two_validators())
+    /// #     .with_program(FakeProgram)
+    /// #     .expect_consensus_liveness()
+    /// #     .with_run_duration(Duration::from_secs(60))
+    /// #     .build()?;
+    /// println!("{}", FakeDeployer::default().run(&scenario).await?);
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Every expectation that does not hold, and whatever kept the run from going its way.
+    fn run(&self, scenario: &Scenario) -> impl Future<Output = Result<Report, RunFailed>> + Send
+    where
+        Self: Sized,
+    {
+        async move {
+            let runner = self.deploy(scenario).await?;
+            let outcome = runner.run(scenario).await;
+            runner.teardown().await?;
+            outcome
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 //! # use logos_scenario_runtime as logos_scenario;
 //! use std::time::Duration;
 //! use logos_scenario::fake::{self, FakeDeployer, FakeProgram, Fault};
-//! use logos_scenario::{ScenarioBuilder, ScenarioBuilderExt, Topology};
+//! use logos_scenario::{Deployer, ScenarioBuilder, ScenarioBuilderExt, Topology};
 //!
 //! fake::in_no_time(async {
 //!     let scenario = ScenarioBuilder::with_topology(Topology::with_node_counts(3, 0))
@@ -37,7 +37,7 @@ use crate::deployer::{
     BoxFuture, Capabilities, Cluster, ClusterDescription, ClusterError, DeployError, Deployer, Log, LogPart,
     NodeAction, NodeEndpoints, NodeState, NodeStatus, Placement, States, Unavailable, Usage,
 };
-use crate::failure::{Problem, RunFailed};
+use crate::failure::Problem;
 use crate::faults::{LinkState, NetworkFault};
 use crate::node::{
     DataAvailability, HttpDialect, NodeProgram, Note, Reply, Request, TransactionId, Transfer, Transport,
@@ -47,7 +47,6 @@ use crate::plan::{
     Binding, Bindings, Executable, Genesis, NodePlanning, Plan, PlannedFile, PlannedNode, PlannedPort,
     Protocol,
 };
-use crate::report::Report;
 use crate::runner::Runner;
 use crate::scenario::{Scenario, ScenarioBuilder, ScenarioBuilderExt};
 use crate::topology::Topology;
@@ -136,18 +135,6 @@ impl FakeDeployer {
     pub fn losing_its_relay_at(mut self, height: u64) -> Self {
         self.relay_ends = Some(height);
         self
-    }
-
-    /// Deploys a scenario, runs it and tears it down.
-    ///
-    /// # Errors
-    ///
-    /// Every expectation that does not hold, and whatever kept the run from going its way.
-    pub async fn run(&self, scenario: &Scenario) -> Result<Report, RunFailed> {
-        let runner = self.deploy(scenario).await?;
-        let outcome = runner.run(scenario).await;
-        runner.teardown().await?;
-        outcome
     }
 }
 

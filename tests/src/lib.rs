@@ -81,10 +81,7 @@ fn scenario(args: &Args) -> Result<Scenario, BuildError> {
 }
 
 async fn deploy_and_run(deployer: &impl Deployer, scenario: &Scenario) -> Result<(), RunFailed> {
-    let runner = deployer.deploy(scenario).await?;
-    let outcome = runner.run(scenario).await;
-    runner.teardown().await?;
-    println!("passed\n{}", outcome?);
+    println!("passed\n{}", deployer.run(scenario).await?);
     Ok(())
 }
 

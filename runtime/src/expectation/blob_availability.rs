@@ -33,7 +33,7 @@ use crate::workload::{BlobEntries, BlobFate, BlobLog, BlobSummary, Retrieval, pa
 /// # use logos_scenario_runtime as logos_scenario;
 /// # use std::time::Duration;
 /// # use logos_scenario::fake::{self, FakeDeployer, FakeProgram, Fault};
-/// # use logos_scenario::{ScenarioBuilder, ScenarioBuilderExt, Topology};
+/// # use logos_scenario::{Deployer, ScenarioBuilder, ScenarioBuilderExt, Topology};
 /// fake::in_no_time(async {
 ///     let scenario = ScenarioBuilder::with_topology(Topology::with_node_counts(2, 1))
 ///         .with_program(FakeProgram)

@@ -16,7 +16,7 @@ use crate::scenario::Outline;
 /// # use logos_scenario_runtime as logos_scenario;
 /// # use std::time::Duration;
 /// # use logos_scenario::fake::{self, FakeDeployer, FakeProgram};
-/// # use logos_scenario::{ScenarioBuilder, ScenarioBuilderExt, Topology};
+/// # use logos_scenario::{Deployer, ScenarioBuilder, ScenarioBuilderExt, Topology};
 /// use logos_scenario::BlockInterval;
 ///
 /// fake::in_no_time(async {

@@ -12,7 +12,7 @@ use crate::feed::{BlockFeed, NodeView};
 /// # use logos_scenario_runtime as logos_scenario;
 /// # use std::time::Duration;
 /// # use logos_scenario::fake::{self, FakeDeployer, FakeProgram, Fault};
-/// # use logos_scenario::{ScenarioBuilder, ScenarioBuilderExt, Topology};
+/// # use logos_scenario::{Deployer, ScenarioBuilder, ScenarioBuilderExt, Topology};
 /// use logos_scenario::ChainAgreement;
 ///
 /// fake::in_no_time(async {

@@ -196,7 +196,7 @@ pub struct Claim<C> {
 /// # use logos_scenario_runtime as logos_scenario;
 /// # use std::time::Duration;
 /// # use logos_scenario::fake::{self, FakeDeployer, FakeProgram};
-/// # use logos_scenario::{ScenarioBuilder, ScenarioBuilderExt, Topology};
+/// # use logos_scenario::{Deployer, ScenarioBuilder, ScenarioBuilderExt, Topology};
 /// use logos_scenario::expectation::condition::{eventually, height_at_least};
 ///
 /// # fake::in_no_time(async {
@@ -219,7 +219,7 @@ pub fn eventually<C: Condition>(name: impl Into<String>, within: Duration, condi
 /// # use logos_scenario_runtime as logos_scenario;
 /// # use std::time::Duration;
 /// # use logos_scenario::fake::{self, FakeDeployer, FakeProgram};
-/// # use logos_scenario::{ScenarioBuilder, ScenarioBuilderExt, Topology};
+/// # use logos_scenario::{Deployer, ScenarioBuilder, ScenarioBuilderExt, Topology};
 /// use logos_scenario::expectation::condition::{Condition, always, height_at_least};
 ///
 /// # fake::in_no_time(async {
@@ -242,7 +242,7 @@ pub fn always<C: Condition>(name: impl Into<String>, condition: C) -> Claim<C> {
 /// # use logos_scenario_runtime as logos_scenario;
 /// # use std::time::Duration;
 /// # use logos_scenario::fake::{self, FakeDeployer, FakeProgram};
-/// # use logos_scenario::{ScenarioBuilder, ScenarioBuilderExt, Topology};
+/// # use logos_scenario::{Deployer, ScenarioBuilder, ScenarioBuilderExt, Topology};
 /// use logos_scenario::expectation::condition::{nodes_agree, sometimes};
 ///
 /// # fake::in_no_time(async {

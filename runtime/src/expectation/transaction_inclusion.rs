@@ -21,7 +21,7 @@ use crate::workload::{Entries, Summary, TransactionLog};
 /// # use logos_scenario_runtime as logos_scenario;
 /// # use std::time::Duration;
 /// # use logos_scenario::fake::{self, FakeDeployer, FakeProgram, Fault};
-/// # use logos_scenario::{ScenarioBuilder, ScenarioBuilderExt, Topology};
+/// # use logos_scenario::{Deployer, ScenarioBuilder, ScenarioBuilderExt, Topology};
 /// fake::in_no_time(async {
 ///     let scenario = ScenarioBuilder::with_topology(Topology::with_node_counts(3, 0))
 ///         .with_program(FakeProgram)

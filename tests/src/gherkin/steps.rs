@@ -7,8 +7,8 @@ use anyhow::{Context, Result, anyhow, bail};
 use cucumber::{World, given, then, when};
 use logos_scenario::topology::TopologyBuilder;
 use logos_scenario::{
-    BuildError, Chaos, ComposeDeployer, ConsensusLiveness, Deployer, K8sDeployer, LocalDeployer, RunFailed,
-    Scenario, ScenarioBuilder, ScenarioBuilderExt,
+    BuildError, Chaos, ComposeDeployer, ConsensusLiveness, Deployer, K8sDeployer, LocalDeployer, Scenario,
+    ScenarioBuilder, ScenarioBuilderExt,
 };
 
 use super::{DEPLOYERS, PROGRAM};
@@ -75,13 +75,7 @@ impl Steps {
 }
 
 async fn deploy_and_run(deployer: &impl Deployer, scenario: &Scenario) -> Result<(), String> {
-    let run = async {
-        let runner = deployer.deploy(scenario).await?;
-        let outcome = runner.run(scenario).await;
-        runner.teardown().await?;
-        outcome.map(drop)
-    };
-    run.await.map_err(|failed: RunFailed| failed.to_string())
+    deployer.run(scenario).await.map(drop).map_err(|failed| failed.to_string())
 }
 
 #[given(expr = "deployer is {string}")]
